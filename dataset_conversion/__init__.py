@@ -1,0 +1,1 @@
+"""Converters from published layouts to nnU-Net data sets."""

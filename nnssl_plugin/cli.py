@@ -1,0 +1,39 @@
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from nnssl_plugin import __version__
+from nnssl_plugin.errors import InputError
+
+# Each command is a module with `add_arguments(parser)` and `run(args) -> int`; modules import torch only inside `run`,
+# so that `export nnUNet_extTrainer="$(nnssl_plugin trainers)"` costs nothing in a shell's start-up file.
+COMMANDS = {
+    "trainers": "print the folder that nnUNet_extTrainer must name",
+    "convert": "turn a folder of scans into an nnU-Net data set",
+    "plan": "copy a plans file, with settings embedded and, if asked, a smaller network",
+    "align": "give a pre-training data set the plans of its target and preprocess it",
+    "evaluate": "score predictions by the conventions of a challenge",
+    "demo": "the whole chain on a phantom cohort, through the real nnU-Net commands",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the `nnssl_plugin` command line and return its exit code (2 for a mistake in what was given)."""
+    parser = argparse.ArgumentParser(prog="nnssl_plugin", description=__doc__)
+    parser.add_argument("--version", action="version", version=__version__)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    modules = {}
+    for name, summary in COMMANDS.items():
+        modules[name] = importlib.import_module(f"nnssl_plugin.commands.{name}")
+        modules[name].add_arguments(subparsers.add_parser(name, help=summary, description=summary))
+    args = parser.parse_args(argv)
+    try:
+        return int(modules[args.command].run(args))
+    except InputError as error:
+        print(f"nnssl_plugin {args.command}: error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

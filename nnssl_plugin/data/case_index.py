@@ -1,0 +1,145 @@
+"""What the loader must know of each case before it draws patches, gathered once from the images alone."""
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import blosc2
+import numpy as np
+from nnunetv2.configuration import default_num_processes
+from tqdm import tqdm
+
+from nnssl_plugin.data.foreground import constant_background, foreground_mask
+from nnssl_plugin.errors import InputError
+
+LOCATIONS = 8192
+PROBABILITIES = 33
+
+
+@dataclass(frozen=True)
+class CaseRecord:
+    """One preprocessed case.
+
+    Attributes:
+        case: its name. patient: its patient's. file: the image, `[C, *S]`, blosc2.
+        present: `[C]`, which modalities are there: a constant channel is missing.
+        background: `[C]`, value of the constant background, NaN where there is none.
+        foreground_voxels: how many voxels are foreground.
+        locations: `[L, 3]`, a uniform sample of them.
+        mean, std: `[C]`; quantiles: `[C, Q]` of the foreground of each modality; 0 where it is missing.
+    """
+
+    case: str
+    patient: str
+    file: Path
+    present: np.ndarray
+    background: np.ndarray
+    foreground_voxels: int
+    locations: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+    quantiles: np.ndarray
+
+
+def open_image(file: Path) -> blosc2.NDArray:
+    """Open a preprocessed image without reading it; its segmentation stays closed."""
+    # Memory mapping blosc2 files does not work on Windows (nnU-Net issue 2723).
+    kwargs: dict[str, Any] = {} if os.name == "nt" else {"mmap_mode": "r"}
+    return blosc2.open(urlpath=str(file), mode="r", dparams={"nthreads": 1}, **kwargs)
+
+
+def gather_arrays(file: Path, channel_names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The arrays of a `CaseRecord`, from the image.
+
+    Raises:
+        InputError: the image has not one channel per modality, holds NaN or infinity, or no modality at all.
+    """
+    case = file.stem
+    image = open_image(file)[:]
+    if image.shape[0] != len(channel_names):
+        raise InputError(
+            f"case {case}: {file} has {image.shape[0]} channels, dataset.json names {len(channel_names)} "
+            f"({', '.join(channel_names)}); preprocess the data set again"
+        )
+    for channel, name in zip(image, channel_names, strict=True):
+        if not np.isfinite(channel).all():
+            raise InputError(f"case {case}, modality {name}: NaN or infinite intensities; repair or remove the case")
+    present = np.array([np.ptp(channel) > 1e-6 for channel in image])
+    if not present.any():
+        raise InputError(f"case {case}: every modality is constant; remove the case")
+    background = np.array(
+        [constant_background(channel) if there else np.nan for channel, there in zip(image, present, strict=True)]
+    )
+    mask = foreground_mask(image, background, present)
+    if not mask.any():
+        raise InputError(f"case {case}: nothing but background; remove the case")
+    positions = np.flatnonzero(mask)
+    # Seeded, so that the index, and with it a seeded run, does not depend on when it was made.
+    chosen = np.random.default_rng(0).choice(positions, min(LOCATIONS, len(positions)), replace=False)
+    inside = [channel[mask] if there else np.zeros(1) for channel, there in zip(image, present, strict=True)]
+    return {
+        "present": present,
+        "background": background,
+        "foreground_voxels": np.array(len(positions)),
+        "locations": np.stack(np.unravel_index(chosen, mask.shape), axis=1).astype(np.int16),
+        "mean": np.array([values.mean() for values in inside]),
+        "std": np.array([values.std() for values in inside]),
+        "quantiles": np.stack([np.quantile(values, np.linspace(0, 1, PROBABILITIES)) for values in inside]),
+    }
+
+
+def build_case_index(
+    folder: Path, cases: Sequence[str], channel_names: Sequence[str], patients: Mapping[str, str]
+) -> list[CaseRecord]:
+    """Records of the preprocessed `cases` in `folder`, from a cache beside it where the images have not changed.
+
+    The cache lives in the data set's base folder: nnU-Net takes any other file in `folder` for a case format.
+
+    Raises:
+        InputError: a case has no preprocessed image, or an image is not usable (see `gather_arrays`).
+    """
+    missing = [case for case in cases if not (folder / f"{case}.b2nd").is_file()]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(cases)} cases have no preprocessed image in {folder} ({', '.join(missing[:3])}…): "
+            "run nnUNetv2_preprocess (or nnssl_plugin align for a pre-training data set)"
+        )
+    cache = folder.parent / "nnssl_plugin_cache" / folder.name
+    cache.mkdir(parents=True, exist_ok=True)
+    stale = [case for case in cases if not _is_fresh(cache / f"{case}.npz", folder / f"{case}.b2nd")]
+    if stale:
+        jobs = [(folder / f"{case}.b2nd", cache / f"{case}.npz", list(channel_names)) for case in stale]
+        with ProcessPoolExecutor(default_num_processes, mp_context=get_context("spawn")) as pool:
+            list(tqdm(pool.map(_write_cache, *zip(*jobs, strict=True)), "Looking for foreground", len(jobs)))
+    records = []
+    for case in cases:
+        with np.load(cache / f"{case}.npz") as arrays:
+            content = {key: arrays[key] for key in arrays.files if key != "image_state"}
+        content["foreground_voxels"] = int(content["foreground_voxels"])
+        records.append(CaseRecord(case, patients[case], folder / f"{case}.b2nd", **content))
+    return records
+
+
+def _image_state(file: Path) -> np.ndarray:
+    stat = file.stat()
+    return np.array([stat.st_size, stat.st_mtime_ns])
+
+
+def _is_fresh(cached: Path, image: Path) -> bool:
+    if not cached.is_file():
+        return False
+    with np.load(cached) as arrays:
+        return bool((arrays["image_state"] == _image_state(image)).all())
+
+
+def _write_cache(image: Path, cached: Path, channel_names: list[str]) -> None:
+    arrays = gather_arrays(image, channel_names)
+    # A process killed here leaves no file that looks whole.
+    partial = cached.with_name(f"{cached.stem}.{os.getpid()}.part")
+    with partial.open("wb") as file:
+        np.savez(file, **{"image_state": _image_state(image), **arrays})  # type: ignore[arg-type]
+    partial.replace(cached)

@@ -1,0 +1,41 @@
+"""What the converters write into `dataset.json` beyond nnU-Net's own keys, and how it is read back.
+
+```
+"nnssl_plugin": {"unlabelled": false,
+                 "cases": {"CASE": {"patient": "PATIENT", "missing": ["T1c"]}}}
+```
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+KEY = "nnssl_plugin"
+
+
+def channel_names(dataset_json: Mapping[str, Any]) -> list[str]:
+    """Modality names in channel order (`channel_names`, or `modality` in old files)."""
+    names = dataset_json.get("channel_names", dataset_json.get("modality", {}))
+    return [str(names[key]) for key in sorted(names, key=int)]
+
+
+def is_unlabelled(dataset_json: Mapping[str, Any]) -> bool:
+    """Whether the labels of the data set are placeholders."""
+    return bool(dataset_json.get(KEY, {}).get("unlabelled", False))
+
+
+def patient_of(dataset_json: Mapping[str, Any], case: str) -> str:
+    """Patient of a case; a case of a data set from elsewhere is its own patient."""
+    return str(dataset_json.get(KEY, {}).get("cases", {}).get(case, {}).get("patient", case))
+
+
+def missing_modalities(dataset_json: Mapping[str, Any], case: str) -> list[str]:
+    """Names of the modalities that conversion recorded as missing."""
+    return list(dataset_json.get(KEY, {}).get("cases", {}).get(case, {}).get("missing", []))
+
+
+def without_cases(dataset_json: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy that can be shared: no paths and no case or patient ids (in-place listing and the plugin's own record)."""
+    shared = {key: value for key, value in dataset_json.items() if key != "dataset"}
+    if KEY in shared:
+        shared[KEY] = {key: value for key, value in shared[KEY].items() if key != "cases"}
+    return shared

@@ -1,0 +1,129 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
+from batchgenerators.dataloading.data_loader import DataLoader
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
+from threadpoolctl import threadpool_limits
+
+from nnssl_plugin.data.case_index import CaseRecord, open_image
+from nnssl_plugin.data.foreground import foreground_mask
+from nnssl_plugin.data.patch_position import draw_patch_position
+from nnssl_plugin.transforms.denormalization import DenormalizationTransform, IntensityStatistics
+
+
+def patient_indices(records: Sequence[CaseRecord]) -> dict[str, int]:
+    """Patient → index, the same in every process."""
+    return {patient: i for i, patient in enumerate(sorted({record.patient for record in records}))}
+
+
+def intensity_statistics(records: Sequence[CaseRecord]) -> IntensityStatistics:
+    """The statistics that denormalisation draws its targets from."""
+    patients = patient_indices(records)
+    return IntensityStatistics(
+        patient=np.array([patients[record.patient] for record in records]),
+        present=np.stack([record.present for record in records]),
+        mean=np.stack([record.mean for record in records]),
+        std=np.stack([record.std for record in records]),
+        quantiles=np.stack([record.quantiles for record in records]),
+    )
+
+
+class PretrainingDataLoader(DataLoader):
+    """Draws patches for pre-training; reads images, never a segmentation or nnU-Net's class locations.
+
+    Every step takes a patch of each of `batch_size` different patients; a cohort with fewer repeats some, with other
+    patches. Runs in nnU-Net's worker processes (`NonDetMultiThreadedAugmenter`) and can be pickled.
+
+    Batch: see `nnssl_plugin.objectives.objective.PretrainingBatch`; `keys` holds the names of the cases.
+
+    Args:
+        records: the cohort.
+        batch_size: patches per step.
+        initial_patch_size: what is read around a patch, so that rotation finds voxels in its corners.
+        patch_size: what the network gets, two or three axes.
+        minimum_foreground: see `draw_patch_position`.
+        denormalization: DAD.
+        spatial: transforms that move voxels, from `initial_patch_size` to `patch_size`; none for validation.
+        intensity: transforms that do not, drawn apart for the patch and its denormalised counterpart.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[CaseRecord],
+        batch_size: int,
+        initial_patch_size: Sequence[int],
+        patch_size: Sequence[int],
+        minimum_foreground: float,
+        denormalization: DenormalizationTransform,
+        spatial: BasicTransform | None = None,
+        intensity: BasicTransform | None = None,
+    ) -> None:
+        super().__init__(list(records), batch_size, 1, None, True, False, True)
+        self.patch_is_2d = len(patch_size) == 2
+        flat = (1,) if self.patch_is_2d else ()
+        self.initial_patch_size = np.array([*flat, *initial_patch_size])
+        self.patch_size = np.array([*flat, *patch_size])
+        self.minimum_foreground = minimum_foreground
+        self.denormalization = denormalization
+        self.spatial = spatial
+        self.intensity = intensity
+        self.patients = patient_indices(records)
+        self.records_of: list[list[CaseRecord]] = [[] for _ in self.patients]
+        for record in records:
+            self.records_of[self.patients[record.patient]].append(record)
+
+    def generate_train_batch(self) -> dict[str, Any]:
+        """Draw a batch."""
+        with torch.no_grad(), threadpool_limits(limits=1, user_api=None):
+            records = self._draw_cases()
+            samples = [self._draw_patch(record) for record in records]
+        batch: dict[str, Any] = {key: torch.stack([sample[key] for sample in samples]) for key in samples[0]}
+        return {**batch, "keys": [record.case for record in records]}
+
+    def _draw_cases(self) -> list[CaseRecord]:
+        patients: list[int] = []
+        while len(patients) < self.batch_size:
+            patients += np.random.permutation(len(self.patients)).tolist()[: self.batch_size - len(patients)]
+        return [self.records_of[p][np.random.randint(len(self.records_of[p]))] for p in patients]
+
+    def _draw_patch(self, record: CaseRecord) -> dict[str, torch.Tensor]:
+        image = open_image(record.file)
+        start = draw_patch_position(
+            image.shape[1:], self.patch_size, record.locations, record.foreground_voxels, self.minimum_foreground
+        )
+        start = start - (self.initial_patch_size - self.patch_size) // 2
+        box = [[int(s), int(s + size)] for s, size in zip(start, self.initial_patch_size, strict=True)]
+        crop = crop_and_pad_nd(image, box, pad_value=np.nan)
+        padding = np.isnan(crop[0])
+        # As in nnU-Net's own loader, what lies outside the image is 0.
+        crop = np.nan_to_num(crop, nan=0.0)
+        mask = foreground_mask(crop, record.background, record.present) & ~padding
+        data = torch.from_numpy(crop).float()
+        # nnU-Net's transforms carry a mask along in the segmentation's place: −1 is outside.
+        outside = torch.from_numpy(np.where(mask, 0, -1).astype(np.int16))[None]
+        if self.patch_is_2d:
+            data, outside = data[:, 0], outside[:, 0]
+        sample = {"image": data, "segmentation": outside}
+        if self.spatial is not None:
+            sample = self.spatial(**sample)
+        patient = self.patients[record.patient]
+        parameters = self.denormalization.get_parameters(**sample, present=record.present, patient=patient)
+        denormalized = self.denormalization.apply(dict(sample), **parameters)
+        if self.intensity is not None:
+            # In place: the two images must not share memory by now.
+            sample = self.intensity(**{**sample, "image": sample["image"].clone()})
+            denormalized = self.intensity(**denormalized)
+        present = torch.from_numpy(record.present)
+        # Augmentation adds noise to a missing modality; it stays constant.
+        shown = present.view(-1, *[1] * (sample["image"].ndim - 1))
+        return {
+            "data": sample["image"] * shown,
+            "denormalized": denormalized["image"] * shown,
+            "denormalized_target": torch.from_numpy(parameters["target"]),
+            "foreground": sample["segmentation"] >= 0,
+            "present": present,
+            "patient": torch.tensor(patient),
+        }

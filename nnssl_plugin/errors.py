@@ -1,0 +1,5 @@
+class InputError(ValueError):
+    """A mistake in what the user gave: names the offending value, what was expected and what to do.
+
+    The command line prints it without a traceback.
+    """

@@ -1,0 +1,64 @@
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nnssl_plugin.objectives.objective import Features, Objective, ObjectiveResult, PretrainingBatch, Views
+
+
+class PretrainingNetwork(nn.Module):
+    """The network of the plans with the heads of the objectives beside it: one step is one forward.
+
+    All views of a step go through the encoder together, so the whole step, heads included, can be wrapped in DDP: a
+    forward through part of a wrapped module would leave gradients unsynchronised. What no objective uses (always the
+    segmentation layers; the decoder without an objective that needs it) is frozen, because DDP wants a gradient for
+    every parameter that asks for one.
+
+    Args:
+        network: a U-Net with `encoder` and `decoder` as nnU-Net's plans describe them.
+        objectives: name → objective.
+    """
+
+    def __init__(self, network: Any, objectives: Mapping[str, Objective]) -> None:
+        super().__init__()
+        # `Any`: torch's types know of no encoder in a module and no objective in a dict.
+        self.network = network
+        self.objectives: Any = nn.ModuleDict(objectives)
+        trained = set(self.network.encoder.parameters())
+        if any(objective.needs_decoder for objective in objectives.values()):
+            trained |= set(self.network.decoder.parameters()) - set(self.network.decoder.seg_layers.parameters())
+        for parameter in network.parameters():
+            parameter.requires_grad_(parameter in trained)
+
+    def forward(self, batch: PretrainingBatch, views: Mapping[str, Views]) -> tuple[Tensor, dict[str, ObjectiveResult]]:
+        """Encode all views, score each objective's own.
+
+        Returns:
+            Weighted total, and each objective's result by name.
+        """
+        features = self.encode(views)
+        results = {name: self.objectives[name](features[name], views[name], batch) for name in views}
+        total = torch.stack([self.objectives[name].settings.weight * r.loss for name, r in results.items()]).sum()
+        return total, results
+
+    def encode(self, views: Mapping[str, Views]) -> dict[str, Features]:
+        """Features of each objective's views, from one forward through the encoder."""
+        sizes = [len(view.images) for view in views.values()]
+        stages = self.network.encoder(torch.cat([view.images for view in views.values()]))
+        split = [stage.split(sizes) for stage in stages]
+        features = {}
+        for i, name in enumerate(views):
+            own = [stage[i] for stage in split]
+            features[name] = Features(own, self._decode(own) if self.objectives[name].needs_decoder else None)
+        return features
+
+    def _decode(self, skips: list[Tensor]) -> Tensor:
+        """Output of the decoder's last stage, which the stock decoder hands to its segmentation layer only."""
+        caught: list[Tensor] = []
+        handle = self.network.decoder.stages[-1].register_forward_hook(lambda _, __, output: caught.append(output))
+        try:
+            self.network.decoder(skips)
+        finally:
+            handle.remove()
+        return caught[0]

@@ -1,0 +1,105 @@
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from nnssl_plugin.networks.heads import mlp
+from nnssl_plugin.objectives.gather import gather_rows
+from nnssl_plugin.objectives.info_nce import PatientInfoNCE
+from nnssl_plugin.objectives.objective import (
+    Features,
+    NetworkShape,
+    Objective,
+    ObjectiveResult,
+    PretrainingBatch,
+    Views,
+)
+from nnssl_plugin.objectives.representation import alignment, retrieval_top1, uniformity
+
+METRICS = ("retrieval", "retrieval_chance", "alignment", "uniformity")
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+class ContrastiveSettings:
+    """Settings of cross-modal contrast; every one is ours.
+
+    `temperature`: divides the cosine similarities. `embedding_size`: length of the vectors that are compared.
+    """
+
+    weight: Annotated[float, Field(ge=0)] = 0.1
+    temperature: Annotated[float, Field(gt=0)] = 0.2
+    embedding_size: Annotated[int, Field(ge=2)] = 64
+
+
+class CrossModalContrast(Objective):
+    """Cross-modal contrast with DAD (J. Biomed. Eng. 2023, 40(3):482-491, PMC10307600).
+
+    The paper: images of different modalities of one patient are positives; the source modality is denormalised with
+    the statistics of the target's. Ours: for each patch two modalities s ≠ t are drawn; the views are DAD(x_s → t) and
+    x_t, each expanded over the C channels; bottleneck → average pool → MLP → unit vector; InfoNCE over patients,
+    gathered over processes. A case with one modality only has no pair and is left out.
+
+    Shape: two views `[2B, C, *P]` of a batch `[B, C, *P]`, all sources first.
+    """
+
+    Settings = ContrastiveSettings
+    views_per_patch = 2
+
+    def __init__(self, settings: ContrastiveSettings, network: NetworkShape) -> None:
+        super().__init__()
+        self.settings = settings
+        self.projection = mlp(network.bottleneck_features, network.bottleneck_features, settings.embedding_size)
+        self.loss = PatientInfoNCE(settings.temperature)
+
+    def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
+        """A source and a target view of each patch."""
+        batch_size, channels = batch.present.shape
+        valid = batch.present.sum(dim=1) > 1
+        weights = torch.where(valid[:, None], batch.present, torch.ones_like(batch.present)).float()
+        source = torch.multinomial(weights, 1, generator=generator)[:, 0]
+        rows = torch.arange(batch_size, device=source.device)
+        target = batch.denormalized_target[rows, source]
+        first, second = batch.denormalized[rows, source], batch.data[rows, target]
+        images = torch.cat([first, second])[:, None].expand(-1, channels, *batch.data.shape[2:])
+        return Views(images, {"valid": valid, "source": source, "target": target})
+
+    def _embed(self, features: Features) -> tuple[Tensor, Tensor]:
+        bottleneck = features.stages[-1]
+        pooled = bottleneck.mean(dim=tuple(range(2, bottleneck.ndim)))
+        with torch.autocast(bottleneck.device.type, enabled=False):
+            first, second = F.normalize(self.projection(pooled.float()), dim=1).chunk(2)
+        return first, second
+
+    def forward(self, features: Features, views: Views, batch: PretrainingBatch) -> ObjectiveResult:
+        """InfoNCE; alignment, uniformity and cross-modal retrieval beside chance."""
+        first, second = self._embed(features)
+        first, second = gather_rows(first), gather_rows(second)
+        patient, valid = gather_rows(batch.patient), gather_rows(views.targets["valid"])
+        # Boolean indexing keeps shapes dynamic only where a cohort is incomplete.
+        first, second, patient = first[valid], second[valid], patient[valid]
+        if len(patient) == 0:
+            nothing = (features.stages[-1].sum() + sum(p.sum() for p in self.projection.parameters())) * 0
+            unknown = nothing.detach() * torch.nan
+            return ObjectiveResult(nothing, {"info_nce": nothing}, dict.fromkeys(METRICS, unknown))
+        embeddings = torch.cat([first, second])
+        loss = self.loss(embeddings, patient.repeat(2))
+        with torch.no_grad():
+            hit, chance = retrieval_top1(first, second, patient, patient)
+            values = (hit, chance, alignment(first, second), uniformity(embeddings, patient.repeat(2)))
+            metrics = dict(zip(METRICS, values, strict=True))
+        return ObjectiveResult(loss, {"info_nce": loss}, metrics)
+
+    def picture(self, features: Features, views: Views, batch: PretrainingBatch) -> Figure:
+        """Cosine similarity of every source view with every target view; patients on the diagonal."""
+        first, second = self._embed(features)
+        figure = Figure(figsize=(5, 4), layout="constrained")
+        axis = figure.subplots()
+        image = axis.imshow((first @ second.T).detach().float().cpu().numpy(), cmap="viridis")
+        figure.colorbar(image, label="cosine similarity")
+        axis.set_xlabel("patch, target modality")
+        axis.set_ylabel("patch, denormalised source modality")
+        return figure

@@ -1,0 +1,123 @@
+"""The interface between a pretext objective and whoever trains with it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+
+@dataclass
+class PretrainingBatch:
+    """Patches of one step, B patches of C modalities; `*P` has two or three axes.
+
+    Attributes:
+        data: `[B, C, *P]`, augmented; a missing modality is constant.
+        denormalized: `[B, C, *P]`, each channel with the intensity statistics of another modality (DAD).
+        denormalized_target: `[B, C]`, index of that modality; the channel itself where a case has no other one.
+        foreground: `[B, 1, *P]`, bool, from the image before augmentation.
+        present: `[B, C]`, bool, which modalities the case has.
+        patient: `[B]`, index of the patient, the same in every process.
+        cases: names of the cases.
+    """
+
+    data: Tensor
+    denormalized: Tensor
+    denormalized_target: Tensor
+    foreground: Tensor
+    present: Tensor
+    patient: Tensor
+    cases: list[str] = field(default_factory=list)
+
+    @classmethod
+    def from_loader(cls, batch: Mapping[str, Any], device: torch.device) -> "PretrainingBatch":
+        """Batch of the loader, moved to `device`."""
+        tensors = {key: value.to(device, non_blocking=True) for key, value in batch.items() if key != "keys"}
+        return cls(**tensors, cases=list(batch["keys"]))
+
+
+@dataclass
+class Views:
+    """What an objective wants encoded.
+
+    Attributes:
+        images: `[N, C, *P]`.
+        targets: what the objective needs to score the features, first axis N or B.
+    """
+
+    images: Tensor
+    targets: dict[str, Tensor]
+
+
+@dataclass
+class Features:
+    """What the network made of an objective's views.
+
+    Attributes:
+        stages: encoder output `[N, F_s, *P_s]` of every stage, the bottleneck last.
+        decoded: `[N, F_0, *P]`, decoder output before the segmentation layer, for objectives that need it.
+    """
+
+    stages: Sequence[Tensor]
+    decoded: Tensor | None = None
+
+
+@dataclass
+class ObjectiveResult:
+    """Loss to minimise, its named parts and what else is worth a curve; all scalars."""
+
+    loss: Tensor
+    parts: dict[str, Tensor] = field(default_factory=dict)
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """What a head must know of the network it hangs on.
+
+    Attributes:
+        modalities: channel names, in order; C of them.
+        patch_size: spatial shape `*P` of the views.
+        plans_bottleneck: spatial shape of the bottleneck for the plans' own patch size.
+        bottleneck_features: channels of the bottleneck.
+        decoder_features: channels of the decoder's last stage.
+    """
+
+    modalities: tuple[str, ...]
+    patch_size: tuple[int, ...]
+    plans_bottleneck: tuple[int, ...]
+    bottleneck_features: int
+    decoder_features: int
+
+
+class Objective(nn.Module, ABC):
+    """A pretext task: the views it draws from a batch, the head it needs, the loss of the views' features.
+
+    Drawing is apart from scoring, so that either can be repeated or replaced alone. The head is the module itself.
+
+    Attributes:
+        Settings: pydantic dataclass of its settings; `weight` (of its loss in the total, 0 switches it off) is one.
+        views_per_patch: views it draws from each patch, for the voxel budget.
+        needs_decoder: whether it wants `Features.decoded`.
+        needs_modalities: fewest channels it works with.
+    """
+
+    Settings: ClassVar[type]
+    views_per_patch: ClassVar[int]
+    needs_decoder: ClassVar[bool] = False
+    needs_modalities: ClassVar[int] = 2
+
+    @abstractmethod
+    def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
+        """Draw the views of a batch; all randomness comes from `generator`, which lives on the batch's device."""
+
+    @abstractmethod
+    def forward(self, features: Features, views: Views, batch: PretrainingBatch) -> ObjectiveResult:
+        """Score the features of the views."""
+
+    @abstractmethod
+    def picture(self, features: Features, views: Views, batch: PretrainingBatch) -> Figure:
+        """What a person would look at to see whether the objective is learned."""

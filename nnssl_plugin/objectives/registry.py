@@ -1,0 +1,10 @@
+from nnssl_plugin.objectives.contrastive import CrossModalContrast
+from nnssl_plugin.objectives.objective import Objective
+from nnssl_plugin.objectives.restoration import MosaicRestoration
+from nnssl_plugin.objectives.slem import SLeM
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    "slem": SLeM,
+    "contrastive": CrossModalContrast,
+    "restoration": MosaicRestoration,
+}

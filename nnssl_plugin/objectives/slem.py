@@ -1,0 +1,134 @@
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from nnssl_plugin.networks.contextual_fusion import ContextualFusionBlock
+from nnssl_plugin.networks.heads import mlp
+from nnssl_plugin.objectives.label_space import BLOCKS, label_space
+from nnssl_plugin.objectives.mosaic import block_map, compose_mosaic, mosaic_axes
+from nnssl_plugin.objectives.objective import (
+    Features,
+    NetworkShape,
+    Objective,
+    ObjectiveResult,
+    PretrainingBatch,
+    Views,
+)
+from nnssl_plugin.report.slices import show_slices
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+class SLeMSettings:
+    """Settings of SLeM; every one is ours.
+
+    `label_space`: `injective` (each block from another modality), `product` (repetition allowed) or `auto`.
+    `gap`: voxels left empty between blocks, against recognising the seam.
+    `intensity`: strength of the random gain and offset of each block, against recognising a modality by its histogram:
+    gain exp(±intensity), offset ±intensity (images are z-scored).
+    `denormalization_probability`: share of blocks taken from the denormalised image (DAD), for the same reason.
+    """
+
+    weight: Annotated[float, Field(ge=0)] = 0.1
+    label_space: Literal["auto", "injective", "product"] = "auto"
+    gap: Annotated[int, Field(ge=0, le=8)] = 2
+    intensity: Annotated[float, Field(ge=0, le=2)] = 0.1
+    denormalization_probability: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class SLeM(Objective):
+    """SLeM: classify from which modalities the blocks of a mosaic come (J. CAD & CG 2025, 37(3):474-483).
+
+    The paper: images of the modalities are divided uniformly into four blocks, randomly combined, and the
+    combinations classified. Ours: blocks keep their position; the label spaces; the head (bottleneck → CFB → 2×2
+    average pooling in the plane of the mosaic, because the label encodes position → two-layer MLP → cross-entropy);
+    the defences against shortcuts. The one-channel mosaic is expanded over the C input channels, so that the network
+    is the one of the plans.
+
+    Shape: one view `[B, C, *P]` of a batch `[B, C, *P]`.
+    """
+
+    Settings = SLeMSettings
+    views_per_patch = 1
+
+    def __init__(self, settings: SLeMSettings, network: NetworkShape) -> None:
+        super().__init__()
+        self.settings = settings
+        self.modalities = network.modalities
+        self.labels: Tensor
+        self.register_buffer("labels", label_space(settings.label_space, len(network.modalities)), persistent=False)
+        self.fusion = ContextualFusionBlock(network.bottleneck_features, network.plans_bottleneck)
+        axes = mosaic_axes(network.patch_size)
+        grid = [2 if axis in axes else 1 for axis in range(len(network.patch_size))]
+        self.pool = nn.AdaptiveAvgPool2d((2, 2)) if len(grid) == 2 else nn.AdaptiveAvgPool3d(tuple(grid))
+        self.classifier = mlp(BLOCKS * network.bottleneck_features, network.bottleneck_features, len(self.labels))
+
+    def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
+        """One mosaic of each patch, drawn among the labels whose modalities the case has."""
+        possible = batch.present[:, self.labels].all(dim=2)
+        valid = possible.any(dim=1)
+        # A case that can show no label still gets a view, without weight, so that shapes stay the same.
+        weights = torch.where(valid[:, None], possible, torch.ones_like(possible)).float()
+        label = torch.multinomial(weights, 1, generator=generator)[:, 0]
+        return Views(self._mosaic(batch, self.labels[label], generator), {"label": label, "valid": valid})
+
+    def _mosaic(self, batch: PretrainingBatch, assignment: Tensor, generator: torch.Generator) -> Tensor:
+        batch_size, channels, *patch = batch.data.shape
+        device = batch.data.device
+        # The background differs between modalities after z-scoring: one common value instead.
+        background = ~batch.foreground
+        common = (batch.data * background).sum(dim=list(range(1, batch.data.ndim))) / (
+            background.sum(dim=list(range(1, batch.data.ndim))).clamp(min=1) * channels
+        )
+        blocks = block_map(patch, self.settings.gap, device)
+        mosaic = compose_mosaic(batch.data, assignment, blocks, common)
+        if self.settings.denormalization_probability > 0:
+            use = torch.rand(batch_size, BLOCKS, generator=generator, device=device)
+            other = compose_mosaic(batch.denormalized, assignment, blocks, common)
+            mosaic = torch.where(
+                self._per_voxel(use, blocks) < self.settings.denormalization_probability, other, mosaic
+            )
+        draws = (
+            torch.rand(2, batch_size, BLOCKS, generator=generator, device=device) * 2 - 1
+        ) * self.settings.intensity
+        mosaic = mosaic * self._per_voxel(draws[0].exp(), blocks) + self._per_voxel(draws[1], blocks)
+        outside = background | (blocks == BLOCKS)
+        mosaic = torch.where(outside, common.view(-1, *[1] * (mosaic.ndim - 1)), mosaic)
+        return mosaic.expand(-1, channels, *patch)
+
+    @staticmethod
+    def _per_voxel(values: Tensor, blocks: Tensor) -> Tensor:
+        """`[B, 4]` values of the blocks → `[B, 1, *P]`; zero in the gap."""
+        return F.pad(values, (0, 1))[:, blocks.flatten()].view(values.shape[0], 1, *blocks.shape)
+
+    def _logits(self, features: Features) -> Tensor:
+        logits: Tensor = self.classifier(self.pool(self.fusion(features.stages[-1])).flatten(1))
+        return logits
+
+    def forward(self, features: Features, views: Views, batch: PretrainingBatch) -> ObjectiveResult:
+        """Cross-entropy over the label space; accuracy beside chance."""
+        logits = self._logits(features).float()
+        label, valid = views.targets["label"], views.targets["valid"].float()
+        total = valid.sum().clamp(min=1)
+        loss = (F.cross_entropy(logits, label, reduction="none") * valid).sum() / total
+        accuracy = ((logits.argmax(dim=1) == label) * valid).sum() / total
+        chance = accuracy.new_tensor(1 / len(self.labels))
+        return ObjectiveResult(loss, {"cross_entropy": loss}, {"accuracy": accuracy, "accuracy_chance": chance})
+
+    def picture(self, features: Features, views: Views, batch: PretrainingBatch) -> Figure:
+        """Mosaics with true and predicted labels, block by block."""
+        predicted = self._logits(features).argmax(dim=1)
+
+        def name(label: Tensor) -> str:
+            return " ".join(self.modalities[i] for i in self.labels[label].tolist())
+
+        titles = [
+            f"true {name(true)}\npredicted {name(guess)}"
+            for true, guess in zip(views.targets["label"], predicted, strict=True)
+        ]
+        rows = [views.images[i, :1] for i in range(min(8, len(titles)))]
+        return show_slices(rows, [[title] for title in titles], plane=mosaic_axes(views.images.shape[2:]))

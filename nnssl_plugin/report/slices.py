@@ -1,0 +1,34 @@
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from torch import Tensor
+
+
+def show_slices(rows: Sequence[Tensor], titles: Sequence[Sequence[str]], plane: tuple[int, int]) -> Figure:
+    """Middle slices in a grid; rows of one image are wrapped to four a line.
+
+    Args:
+        rows: each `[M, *P]`, M images shown side by side with a common grey scale.
+        titles: title of each image of each row.
+        plane: the two spatial axes shown.
+    """
+    if all(len(row) == 1 for row in rows):
+        images = [
+            [(row[0], title[0]) for row, title in zip(rows[i : i + 4], titles[i : i + 4], strict=False)]
+            for i in range(0, len(rows), 4)
+        ]
+    else:
+        images = [list(zip(row, title, strict=True)) for row, title in zip(rows, titles, strict=False)]
+    columns = max(len(line) for line in images)
+    figure = Figure(figsize=(2.4 * columns, 2.7 * len(images)), layout="constrained")
+    axes = figure.subplots(len(images), columns, squeeze=False)
+    for line, line_axes in zip(images, axes, strict=True):
+        for axis in line_axes:
+            axis.axis("off")
+        for (image, title), axis in zip(line, line_axes, strict=False):
+            others = [a for a in range(image.ndim) if a not in plane]
+            for a in others:
+                image = image.movedim(a, 0)[image.shape[a] // 2]
+            axis.imshow(image.detach().float().cpu().numpy(), cmap="gray")
+            axis.set_title(title, fontsize=7)
+    return figure

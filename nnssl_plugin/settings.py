@@ -1,0 +1,156 @@
+"""The settings of a run: one validated dataclass in two sections, stored in the plans file under `nnssl_plugin`."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, field, fields, is_dataclass, make_dataclass
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.objectives.registry import OBJECTIVES
+from nnssl_plugin.transforms.denormalization import DenormalizationSettings
+
+PLANS_KEY = "nnssl_plugin"
+STRICT = ConfigDict(extra="forbid", strict=True)
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+# One section per registered objective, so that a new objective brings its own settings along.
+ObjectivesSettings: Any = dataclass(frozen=True, config=STRICT)(
+    make_dataclass(
+        "ObjectivesSettings",
+        [(name, cls.Settings, field(default_factory=cls.Settings)) for name, cls in OBJECTIVES.items()],
+        frozen=True,
+    )
+)
+
+
+@dataclass(frozen=True, config=STRICT)
+class PretrainingSettings:
+    """What `SSLPretrainTrainer` does.
+
+    `datasets`: ids or names of further data sets, preprocessed under the same plans, all of whose images are used.
+    `patients_per_step`: patches of different patients in a step, as far as the cohort has them and the voxel budget
+    of the plans (batch size times patch size, over every encoded view) allows.
+    `crop_size`: size of these patches in voxels; by default the largest that fits the budget.
+    `minimum_foreground`: share of foreground below which a quarter of a patch makes the patch be drawn again.
+    `seed`: of initialisation; of everything with `nnUNet_n_proc_DA=0`.
+    """
+
+    epochs: Count = 250
+    iterations_per_epoch: Count = 250
+    validation_iterations: Count = 25
+    save_every: Count = 10
+    initial_lr: Positive = 1e-2
+    weight_decay: Annotated[float, Field(ge=0)] = 3e-5
+    seed: Annotated[int, Field(ge=0)] | None = None
+    datasets: list[int | str] = field(default_factory=list)
+    patients_per_step: Annotated[int, Field(ge=2)] = 8
+    crop_size: list[Count] | None = None
+    minimum_foreground: Share = 0.1
+    denormalization: DenormalizationSettings = field(default_factory=DenormalizationSettings)
+    objectives: ObjectivesSettings = field(default_factory=ObjectivesSettings)
+
+
+@dataclass(frozen=True, config=STRICT)
+class FinetuningSettings:
+    """What `SSLFinetuneTrainer` and `SSLScratchTrainer` do.
+
+    `initial_lr`: peak learning rate of fine-tuning, reached linearly over the first `warmup_fraction` of the epochs,
+    then nnU-Net's polynomial decay. `scratch_initial_lr`: that of training from scratch, without warm-up (nnU-Net's).
+    """
+
+    epochs: Count = 1000
+    iterations_per_epoch: Count = 250
+    validation_iterations: Count = 50
+    save_every: Count = 50
+    initial_lr: Positive = 1e-3
+    scratch_initial_lr: Positive = 1e-2
+    warmup_fraction: Share = 0.05
+    seed: Annotated[int, Field(ge=0)] | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class Settings:
+    """All settings of the plugin."""
+
+    pretraining: PretrainingSettings = field(default_factory=PretrainingSettings)
+    finetuning: FinetuningSettings = field(default_factory=FinetuningSettings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready copy, for the plans file."""
+        return asdict(self)
+
+
+def settings_from_dict(values: Mapping[str, Any]) -> Settings:
+    """Validate `values`; what they leave out has its default.
+
+    Raises:
+        InputError: a key is unknown (the message names the nearest known one) or a value is not of its type.
+    """
+    try:
+        # JSON mode: strict about types, yet a list may fill a section's dataclass, as in a plans file.
+        return TypeAdapter(Settings).validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise InputError("\n".join(_explain(dict(problem)) for problem in error.errors())) from None
+
+
+def settings_from_plans(plans: Mapping[str, Any]) -> Settings:
+    """The settings a plans file carries, or the defaults where it carries none."""
+    return settings_from_dict(plans.get(PLANS_KEY, {}))
+
+
+def known_settings(prefix: str = "", section: Any = Settings) -> dict[str, Any]:
+    """Dotted name → default of every setting."""
+    instance = section() if isinstance(section, type) else section
+    known: dict[str, Any] = {}
+    for item in fields(instance):
+        value = getattr(instance, item.name)
+        if is_dataclass(value):
+            known.update(known_settings(f"{prefix}{item.name}.", value))
+        else:
+            known[prefix + item.name] = value
+    return known
+
+
+def settings_with(settings: Settings, assignments: list[str]) -> Settings:
+    """`settings` changed by assignments like `pretraining.epochs=20`; values are JSON, bare words are text.
+
+    Raises:
+        InputError: as `settings_from_dict`, or an assignment has no `=`.
+    """
+    values = settings.to_dict()
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name:
+            raise InputError(f"--set wants name=value, like pretraining.epochs=20, not {assignment!r}")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        if name not in known_settings():
+            raise InputError(_unknown(name))
+        *sections, last = name.split(".")
+        section = values
+        for part in sections:
+            section = section[part]
+        section[last] = value
+    return settings_from_dict(values)
+
+
+def _unknown(name: str) -> str:
+    nearest = difflib.get_close_matches(name, known_settings(), n=1, cutoff=0.0)
+    return f"unknown setting {name!r}; the nearest known one is {nearest[0]!r}"
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    # A list's entry and the alternatives of a union stand behind the setting's own name in `loc`.
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return _unknown(name)
+    return f"setting {name!r}: {problem['msg']}, got {problem['input']!r}"

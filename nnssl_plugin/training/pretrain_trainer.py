@@ -1,0 +1,434 @@
+from contextlib import nullcontext
+from functools import cached_property
+from pathlib import Path
+from time import time
+from typing import Any
+
+import numpy as np
+import torch
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
+from nnunetv2.training.data_augmentation.compute_initial_patch_size import get_patch_size
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from nnssl_plugin import __version__
+from nnssl_plugin.data.case_index import CaseRecord
+from nnssl_plugin.data.cohort import gather_cohort
+from nnssl_plugin.data.dataset_json import channel_names
+from nnssl_plugin.data.loader import PretrainingDataLoader, intensity_statistics
+from nnssl_plugin.data.view_budget import ViewBudget, fit_views
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.networks.pretraining_network import PretrainingNetwork
+from nnssl_plugin.objectives.objective import NetworkShape, Objective, ObjectiveResult, PretrainingBatch
+from nnssl_plugin.objectives.registry import OBJECTIVES
+from nnssl_plugin.settings import PretrainingSettings, settings_from_plans
+from nnssl_plugin.training.checkpoint import (
+    random_state,
+    restore_random_state,
+    save_atomically,
+    shareable_init_args,
+    to_cpu,
+)
+from nnssl_plugin.training.pretext_logger import CHANCE, PretextLogger
+from nnssl_plugin.training.pretext_validation import validate_pretext
+from nnssl_plugin.training.run_checks import check_run, refuse_finished_run
+from nnssl_plugin.training.seeding import seed_everything
+from nnssl_plugin.transforms.augmentation import stock_augmentation
+from nnssl_plugin.transforms.denormalization import DenormalizationTransform
+
+GRADIENT_NORM = 12
+BEST_MEASURE = "moving average of the pretext loss without augmentation (lower is better)"
+
+
+class PretrainTrainer(nnUNetTrainer):
+    """Pre-trains the network of the plans with the objectives of the `pretraining` settings, without labels.
+
+    What it trains on, and what its per-epoch measures are taken on, are the images of the fold's training cases and of
+    the further data sets named in the settings. It knows the objectives through `Objective` only.
+    """
+
+    current_epoch: int
+    _best_ema: float | None
+
+    def __init__(
+        self,
+        plans: dict,
+        configuration: str,
+        fold: int,
+        dataset_json: dict,
+        device: torch.device = torch.device("cuda"),
+    ) -> None:
+        self.all_settings = check_run(plans, configuration, dataset_json)
+        self.settings: PretrainingSettings = self.all_settings.pretraining
+        self.modalities = channel_names(dataset_json)
+        self._check_objectives(plans["dataset_name"])
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        if self.is_cascaded:
+            raise InputError(
+                f"{configuration} is the second stage of a cascade, fed with segmentations; pre-train 3d_fullres instead"
+            )
+        self.my_init_kwargs: dict[str, Any] = shareable_init_args(self.my_init_kwargs)
+        self.num_epochs = self.settings.epochs
+        self.num_iterations_per_epoch = self.settings.iterations_per_epoch
+        self.num_val_iterations_per_epoch = self.settings.validation_iterations
+        self.save_every = self.settings.save_every
+        self.initial_lr = self.settings.initial_lr
+        self.weight_decay = self.settings.weight_decay
+        self.enable_deep_supervision = False
+        self.logger.local_logger = PretextLogger()
+        self._in_ddp: bool = self.is_ddp
+        self.generator = torch.Generator(self.device)
+        self.random_state_to_restore: dict[str, Any] | None = None
+
+    @property
+    def active_objectives(self) -> dict[str, Any]:
+        """Name → settings of the objectives whose weight is not 0."""
+        sections = {name: getattr(self.settings.objectives, name) for name in OBJECTIVES}
+        return {name: section for name, section in sections.items() if section.weight > 0}
+
+    def _check_objectives(self, dataset: str) -> None:
+        if not self.active_objectives:
+            raise InputError("every objective has weight 0: set pretraining.objectives.NAME.weight of one above it")
+        for name in self.active_objectives:
+            needed = OBJECTIVES[name].needs_modalities
+            if len(self.modalities) < needed:
+                raise InputError(
+                    f"{dataset} has {len(self.modalities)} modality ({', '.join(self.modalities)}); the objective {name} "
+                    f"needs {needed} or more. Cross-modal pre-training has nothing to work with here"
+                )
+
+    # ---------------------------------------------------------------- network
+
+    def _do_i_compile(self) -> bool:
+        # Only parts of the network are called, between hooks; whether compiling them pays is not measured yet.
+        return False
+
+    def _set_batch_size_and_oversample(self) -> None:
+        """Patches of this process: the voxel budget of the plans, split over processes."""
+        world = dist.get_world_size() if self._in_ddp else 1
+        if self.budget.patients < world:
+            raise InputError(f"{self.budget.patients} patients per step cannot be split over {world} GPUs")
+        self.batch_size = self.budget.patients // world
+
+    @cached_property
+    def budget(self) -> ViewBudget:
+        """Crop size and patches per step, over all processes."""
+        stride = np.prod(self.configuration_manager.pool_op_kernel_sizes, axis=0).tolist()
+        return fit_views(
+            self.configuration_manager.patch_size,
+            self.configuration_manager.batch_size,
+            stride,
+            sum(OBJECTIVES[name].views_per_patch for name in self.active_objectives),
+            self.settings.patients_per_step,
+            self.settings.crop_size,
+        )
+
+    def initialize(self) -> None:
+        """Build network, heads and optimiser; under DDP, one wrapper goes around network and heads."""
+        seed = self.settings.seed if self.settings.seed is not None else torch.seed() % 2**32
+        seed_everything(seed)
+        # nnU-Net would wrap the bare network, and a forward past the wrapper synchronises nothing.
+        self.is_ddp = False
+        try:
+            super().initialize()
+        finally:
+            self.is_ddp = self._in_ddp
+        self.step_module: nn.Module = self.pretraining_network
+        if self.is_ddp:
+            # Equal initialisation, then views and patches of each process's own.
+            seed_everything(seed + self.local_rank)
+            self.step_module = DistributedDataParallel(
+                nn.SyncBatchNorm.convert_sync_batchnorm(self.pretraining_network), device_ids=[self.local_rank]
+            )
+        self.generator.manual_seed(seed + self.local_rank)
+
+    def _build_loss(self) -> None:
+        """The objectives bring their losses along."""
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
+        """Hang the heads beside the network and optimise both as nnU-Net does."""
+        patch = self.configuration_manager.patch_size
+        stride = np.prod(self.configuration_manager.pool_op_kernel_sizes, axis=0)
+        features = self.network.encoder.output_channels
+        shape = NetworkShape(
+            tuple(self.modalities), self.budget.crop_size, tuple((patch // stride).tolist()), features[-1], features[0]
+        )
+        objectives: dict[str, Objective] = {
+            name: OBJECTIVES[name](section, shape) for name, section in self.active_objectives.items()
+        }
+        self.pretraining_network = PretrainingNetwork(self.network, objectives).to(self.device)
+        trained = [p for p in self.pretraining_network.parameters() if p.requires_grad]
+        optimizer = torch.optim.SGD(
+            trained, self.initial_lr, weight_decay=self.weight_decay, momentum=0.99, nesterov=True
+        )
+        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+
+    def set_deep_supervision_enabled(self, enabled: bool) -> None:
+        """As nnU-Net; the network is never wrapped here."""
+        self.network.decoder.deep_supervision = enabled
+
+    # ------------------------------------------------------------------- data
+
+    @cached_property
+    def cohort(self) -> list[CaseRecord]:
+        """The cases of this run; the first process looks at the images, the others read its cache."""
+        if self.is_ddp and self.local_rank != 0:
+            dist.barrier()
+        training, validation = self.do_split()
+        records = gather_cohort(
+            Path(self.preprocessed_dataset_folder_base),
+            self.configuration_manager.data_identifier,
+            self.dataset_json,
+            training,
+            validation,
+            self.configuration_manager.configuration,
+            self.settings.datasets,
+            self.print_to_log_file,
+        )
+        if self.is_ddp and self.local_rank == 0:
+            dist.barrier()
+        return records
+
+    def make_loader(self, augment: bool) -> PretrainingDataLoader:
+        """Loader over the cohort, in this process."""
+        crop = self.budget.crop_size
+        denormalization = DenormalizationTransform(intensity_statistics(self.cohort), self.settings.denormalization)
+        if not augment:
+            return PretrainingDataLoader(
+                self.cohort, self.batch_size, crop, crop, self.settings.minimum_foreground, denormalization
+            )
+        rotation, dummy_2d, _, mirror_axes = self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        initial = get_patch_size(crop, rotation, rotation, rotation, (0.85, 1.25))
+        if dummy_2d:
+            initial[0] = crop[0]
+        spatial, intensity = stock_augmentation(
+            crop, rotation, mirror_axes, dummy_2d, self.configuration_manager.use_mask_for_norm
+        )
+        return PretrainingDataLoader(
+            self.cohort,
+            self.batch_size,
+            initial,
+            crop,
+            self.settings.minimum_foreground,
+            denormalization,
+            spatial,
+            intensity,
+        )
+
+    def get_dataloaders(self) -> tuple[Any, Any]:
+        """Augmented patches to train on; unaugmented ones of the same images to measure on."""
+        loaders = self.make_loader(augment=True), self.make_loader(augment=False)
+        processes = get_allowed_n_proc_DA()
+        if processes == 0:
+            return SingleThreadedAugmenter(loaders[0], None), SingleThreadedAugmenter(loaders[1], None)
+        generators = []
+        for loader, count in zip(loaders, (processes, max(1, processes // 2)), strict=True):
+            generator = NonDetMultiThreadedAugmenter(
+                data_loader=loader,
+                transform=None,
+                num_processes=count,
+                num_cached=max(3, count // 2),
+                # Forked workers share torch's state, which nnU-Net's transforms draw from: each needs a seed of its own.
+                seeds=np.random.randint(2**31, size=count).tolist(),
+                pin_memory=self.device.type == "cuda",
+                wait_time=0.002,
+            )
+            next(generator)
+            generators.append(generator)
+        return generators[0], generators[1]
+
+    # --------------------------------------------------------------- training
+
+    def on_train_start(self) -> None:
+        """As nnU-Net, after saying what will run; refuses to overwrite a finished run of other settings."""
+        if not self.was_initialized:
+            self.initialize()
+        if self.random_state_to_restore is None:
+            refuse_finished_run(Path(self.output_folder), "pretraining", self.all_settings)
+        patients = len({record.patient for record in self.cohort})
+        budget = self.budget
+        self.print_to_log_file(
+            f"Pre-training on {len(self.cohort)} cases of {patients} patients, no labels: "
+            f"{', '.join(f'{name} (weight {s.weight:g})' for name, s in self.active_objectives.items())}; "
+            f"{budget.patients} patches of {' x '.join(map(str, budget.crop_size))} voxels a step"
+        )
+        wanted = self.settings.patients_per_step
+        if budget.patients < wanted:
+            self.print_to_log_file(
+                f"{wanted} patients per step do not fit the voxel budget of the plans (batch size x patch size, over every "
+                f"view): {budget.patients} it is. A larger batch size in the plans makes room"
+            )
+        super().on_train_start()
+        if self.random_state_to_restore is not None:
+            restore_random_state(self.random_state_to_restore, self.generator)
+
+    def on_train_epoch_start(self) -> None:
+        """As nnU-Net, heads included."""
+        super().on_train_epoch_start()
+        self.step_module.train()
+
+    def forward(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, ObjectiveResult]]:
+        """Views of a batch of the loader, and the objectives' results on them."""
+        patches = PretrainingBatch.from_loader(batch, self.device)
+        views = {
+            name: objective.draw_views(patches, self.generator)
+            for name, objective in self.pretraining_network.objectives.items()
+        }
+        with torch.autocast("cuda") if self.device.type == "cuda" else nullcontext():
+            total, results = self.step_module(patches, views)
+        return total, results
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """One optimisation step; nothing in it waits for the device."""
+        self.optimizer.zero_grad(set_to_none=True)
+        total, results = self.forward(batch)
+        parameters = self.optimizer.param_groups[0]["params"]
+        if self.grad_scaler is None:
+            total.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
+            self.optimizer.step()
+        else:
+            self.grad_scaler.scale(total).backward()
+            self.grad_scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
+            self.grad_scaler.step(self.optimizer)
+            self.grad_scaler.update()
+        return named_values(total, results)
+
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The same quantities without augmentation and without a step."""
+        return named_values(*self.forward(batch))
+
+    def on_train_epoch_end(self, train_outputs: list[dict[str, Tensor]]) -> None:
+        """Log the epoch's means."""
+        means = self.epoch_means(train_outputs)
+        self.logger.log("train_losses", means.pop("loss"), self.current_epoch)
+        for name, value in means.items():
+            self.logger.log(f"train/{name}", value, self.current_epoch)
+
+    def on_validation_epoch_start(self) -> None:
+        """Heads and network to evaluation mode."""
+        self.step_module.eval()
+
+    def on_validation_epoch_end(self, val_outputs: list[dict[str, Tensor]]) -> None:
+        """Log the epoch's means and the moving average that decides which checkpoint is best."""
+        means = self.epoch_means(val_outputs)
+        loss = means.pop("loss")
+        self.logger.log("val_losses", loss, self.current_epoch)
+        for name, value in means.items():
+            self.logger.log(f"val/{name}", value, self.current_epoch)
+        earlier = self.logger.get_value("ema_val_losses", step=None) if self.current_epoch > 0 else []
+        average = 0.9 * earlier[self.current_epoch - 1] + 0.1 * loss if earlier else loss
+        self.logger.log("ema_val_losses", average, self.current_epoch)
+
+    def epoch_means(self, outputs: list[dict[str, Tensor]]) -> dict[str, float]:
+        """Means over steps, and over processes."""
+        # One transfer from the device per epoch; a metric without a value in a step does not count there.
+        means = torch.stack([torch.stack([step[key] for step in outputs]).nanmean() for key in outputs[0]])
+        if self.is_ddp:
+            dist.all_reduce(means)
+            means = means / dist.get_world_size()
+        return dict(zip(outputs[0], means.cpu().tolist(), strict=True))
+
+    def on_epoch_end(self) -> None:
+        """Print, save and plot."""
+        epoch = self.current_epoch
+        self.logger.log("epoch_end_timestamps", time(), epoch)
+        log = self.logger.local_logger.my_fantastic_logging
+        self.print_to_log_file(f"loss {log['train_losses'][-1]:.4f}, without augmentation {log['val_losses'][-1]:.4f}")
+        for key in [key for key in log if key.startswith("val/") and not key.endswith(CHANCE)]:
+            chance = f" (chance {log[key + CHANCE][-1]:.4f})" if key + CHANCE in log else ""
+            self.print_to_log_file(f"{key.removeprefix('val/')} {log[key][-1]:.4f}{chance}")
+        seconds = log["epoch_end_timestamps"][-1] - log["epoch_start_timestamps"][-1]
+        self.print_to_log_file(f"Epoch time: {seconds:.1f} s")
+        average = log["ema_val_losses"][-1]
+        if self._best_ema is None or average < self._best_ema:
+            self._best_ema = average
+            self.print_to_log_file(f"New best {BEST_MEASURE}: {average:.4f}")
+            self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_best.pth"))
+        if (epoch + 1) % self.save_every == 0 and epoch != self.num_epochs - 1:
+            self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_latest.pth"))
+        if self.local_rank == 0:
+            self.logger.plot_progress_png(self.output_folder)
+        self.current_epoch += 1
+
+    # ------------------------------------------------------------ checkpoints
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Write the complete stock network, on the CPU, with everything needed to resume beside it."""
+        if self.local_rank != 0:
+            return
+        if self.disable_checkpointing:
+            self.print_to_log_file("No checkpoint written, checkpointing is disabled")
+            return
+        save_atomically(
+            to_cpu(
+                {
+                    "network_weights": dict(self.network.state_dict()),
+                    "optimizer_state": self.optimizer.state_dict(),
+                    "grad_scaler_state": self.grad_scaler.state_dict() if self.grad_scaler is not None else None,
+                    "logging": self.logger.get_checkpoint(),
+                    "_best_ema": self._best_ema,
+                    "current_epoch": self.current_epoch + 1,
+                    "init_args": self.my_init_kwargs,
+                    "trainer_name": type(self).__name__,
+                    "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
+                    "nnssl_plugin": {
+                        "version": __version__,
+                        "best_measure": BEST_MEASURE,
+                        "heads": dict(self.pretraining_network.objectives.state_dict()),
+                        "random_state": random_state(self.generator),
+                    },
+                }
+            ),
+            filename,
+        )
+
+    def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
+        """Resume: network, heads, optimiser, scaler, log and random state."""
+        if not self.was_initialized:
+            self.initialize()
+        checkpoint = filename_or_checkpoint
+        if isinstance(checkpoint, str):
+            checkpoint = torch.load(checkpoint, map_location="cpu", weights_only=False)
+        made_with = settings_from_plans(checkpoint["init_args"]["plans"])
+        if made_with.pretraining != self.settings:
+            raise InputError(
+                f"{filename_or_checkpoint} was made with other pretraining settings than the plans "
+                f"{self.plans_manager.plans_name} hold now; resume with the plans it was started with"
+            )
+        self.network.load_state_dict(checkpoint["network_weights"])
+        self.pretraining_network.objectives.load_state_dict(checkpoint["nnssl_plugin"]["heads"])
+        self.optimizer.load_state_dict(checkpoint["optimizer_state"])
+        if self.grad_scaler is not None and checkpoint["grad_scaler_state"] is not None:
+            self.grad_scaler.load_state_dict(checkpoint["grad_scaler_state"])
+        self.logger.load_checkpoint(checkpoint["logging"])
+        self._best_ema = checkpoint["_best_ema"]
+        self.current_epoch = checkpoint["current_epoch"]
+        self.my_init_kwargs = checkpoint["init_args"]
+        self.inference_allowed_mirroring_axes = checkpoint["inference_allowed_mirroring_axes"]
+        # Starting the loaders draws random numbers, so the state is set after that.
+        self.random_state_to_restore = checkpoint["nnssl_plugin"]["random_state"]
+
+    # ------------------------------------------------------------- validation
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """In place of a segmentation: what the pretext learned, as figures and pictures, in `validation/`."""
+        if self.local_rank == 0:
+            self.print_to_log_file("Measuring what the pretext learned")
+        self.set_deep_supervision_enabled(False)
+        validate_pretext(self)
+
+
+def named_values(total: Tensor, results: dict[str, ObjectiveResult]) -> dict[str, Tensor]:
+    """Total loss, and every part and metric as `objective/name`; detached."""
+    values = {"loss": total.detach()}
+    for name, result in results.items():
+        for key, value in {**result.parts, **result.metrics}.items():
+            values[f"{name}/{key}"] = value.detach()
+    return values

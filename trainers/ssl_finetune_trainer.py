@@ -1,0 +1,5 @@
+from nnssl_plugin.training.supervised_trainer import FinetuneTrainer
+
+
+class SSLFinetuneTrainer(FinetuneTrainer):
+    """Fine-tunes pre-trained weights, `nnUNetv2_train … -tr SSLFinetuneTrainer -pretrained_weights CHECKPOINT`."""

@@ -1,0 +1,5 @@
+from nnssl_plugin.training.pretrain_trainer import PretrainTrainer
+
+
+class SSLPretrainTrainer(PretrainTrainer):
+    """Pre-trains the network of the plans without labels, `nnUNetv2_train … -tr SSLPretrainTrainer`."""

@@ -1,0 +1,5 @@
+from nnssl_plugin.training.supervised_trainer import ScratchTrainer
+
+
+class SSLScratchTrainer(ScratchTrainer):
+    """The control of fine-tuning: the same run without weights, `nnUNetv2_train … -tr SSLScratchTrainer`."""
