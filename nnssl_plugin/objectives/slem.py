@@ -110,14 +110,21 @@ class SLeM(Objective):
         return logits
 
     def forward(self, features: Features, views: Views, batch: PretrainingBatch) -> ObjectiveResult:
-        """Cross-entropy over the label space; accuracy beside chance."""
+        """Cross-entropy over the label space; accuracy, of whole mosaics and of blocks, beside chance."""
         logits = self._logits(features).float()
         label, valid = views.targets["label"], views.targets["valid"].float()
         total = valid.sum().clamp(min=1)
         loss = (F.cross_entropy(logits, label, reduction="none") * valid).sum() / total
-        accuracy = ((logits.argmax(dim=1) == label) * valid).sum() / total
-        chance = accuracy.new_tensor(1 / len(self.labels))
-        return ObjectiveResult(loss, {"cross_entropy": loss}, {"accuracy": accuracy, "accuracy_chance": chance})
+        guess = logits.argmax(dim=1)
+        # Either label space has every modality equally often in every block.
+        blocks = (self.labels[guess] == self.labels[label]).float().mean(dim=1)
+        metrics = {
+            "accuracy": ((guess == label) * valid).sum() / total,
+            "accuracy_chance": loss.new_tensor(1 / len(self.labels)),
+            "block_accuracy": (blocks * valid).sum() / total,
+            "block_accuracy_chance": loss.new_tensor(1 / len(self.modalities)),
+        }
+        return ObjectiveResult(loss, {"cross_entropy": loss}, metrics)
 
     def picture(self, features: Features, views: Views, batch: PretrainingBatch) -> Figure:
         """Mosaics with true and predicted labels, block by block."""

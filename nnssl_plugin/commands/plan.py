@@ -1,0 +1,106 @@
+import argparse
+from pathlib import Path
+from typing import Any
+
+from nnssl_plugin.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `nnssl_plugin plan`."""
+    parser.add_argument("-d", required=True, metavar="DATASET", help="id or name of the planned data set")
+    parser.add_argument("-p", required=True, metavar="PLANS", help="plans to copy, e.g. nnUNetPlans")
+    parser.add_argument("-o", required=True, metavar="PLANS", help="name of the copy: one copy per run")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting, e.g. pretraining.epochs=20; may be repeated; over those the copied plans carry",
+    )
+    sizes = parser.add_argument_group("size of the copy's network (the preprocessed data stay as they are)")
+    sizes.add_argument("-c", nargs="+", metavar="CONFIGURATION", help="which configurations; default: all that match")
+    sizes.add_argument("--batch-size", type=int, metavar="N")
+    sizes.add_argument(
+        "--patch-size", type=int, nargs="+", metavar="N", help="in voxels, axes in the order of the plans"
+    )
+    sizes.add_argument("--features", type=int, nargs=2, metavar=("BASE", "MAX"), help="stage i: min(MAX, BASE * 2^i)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing plans file of that name")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the copy and say what it holds."""
+    from nnssl_plugin.nnunet import dataset_name
+    from nnssl_plugin.planning.plans_copy import copy_plans
+    from nnssl_plugin.planning.plans_file import load_plans, preprocessed_folder, write_json
+
+    dataset = dataset_name(args.d)
+    target = preprocessed_folder(dataset) / f"{args.o}.json"
+    _check_name(args.o, args.p, target, args.overwrite)
+    source = load_plans(dataset, args.p)
+    copy = copy_plans(
+        source,
+        args.o,
+        args.set,
+        configurations=args.c,
+        batch_size=args.batch_size,
+        patch_size=args.patch_size,
+        features=tuple(args.features) if args.features else None,
+    )
+    write_json(copy, target)
+    print(f"{target}: {args.p} of {dataset}, same preprocessed data")
+    _print_configurations(source, copy)
+    _print_settings(copy)
+    _print_next(source, copy, target.parent)
+    return 0
+
+
+def _check_name(name: str, source: str, target: Path, overwrite: bool) -> None:
+    if not name or name != Path(name).name or name.endswith(".json") or "__" in name:
+        raise InputError(f"-o {name!r}: a plans name has no folder, no .json and no '__' (where nnU-Net splits names)")
+    if name == source:
+        raise InputError(f"-o {name} is the name of the source; a copy needs its own")
+    if target.exists() and not overwrite:
+        raise InputError(f"{target} exists; name another copy with -o, or replace it with --overwrite")
+
+
+def _print_configurations(source: dict[str, Any], copy: dict[str, Any]) -> None:
+    from nnssl_plugin.planning.plans_file import configuration_of
+
+    for name in copy["configurations"]:
+        before, after = configuration_of(source, name), configuration_of(copy, name)
+        network = after["architecture"]["arch_kwargs"]
+        rows = {"patch": _sizes(after["patch_size"]), "batch": after["batch_size"]}
+        if "strides" in network:
+            rows["strides"] = " ".join(_sizes(stride) for stride in network["strides"])
+            rows["features"] = " ".join(map(str, network["features_per_stage"]))
+        print(f"\n{name}{'' if before != after else ' (as in the source)'}")
+        for title, value in rows.items():
+            print(f"  {title:9} {value}")
+
+
+def _sizes(entries: list[int] | int) -> str:
+    return "x".join(map(str, entries)) if isinstance(entries, list) else str(entries)
+
+
+def _print_settings(copy: dict[str, Any]) -> None:
+    from nnssl_plugin.settings import known_settings, settings_from_plans
+
+    defaults = known_settings()
+    values = known_settings(section=settings_from_plans(copy))
+    changed = [name for name in defaults if values[name] != defaults[name]]
+    print("\nsettings other than the defaults:" if changed else "\nall settings have their defaults")
+    for name in changed:
+        print(f"  {name} = {values[name]} (default {defaults[name]})")
+
+
+def _print_next(source: dict[str, Any], copy: dict[str, Any], folder: Path) -> None:
+    # Those that inherit, like a cascade, share the data and the fate of their parent.
+    own = {name: entries for name, entries in copy["configurations"].items() if "inherits_from" not in entries}
+    preprocessed = [name for name, entries in own.items() if (folder / entries["data_identifier"]).is_dir()]
+    resized = [name for name in preprocessed if own[name] != source["configurations"][name]]
+    number, name = folder.name[7:10], copy["plans_name"]
+    if preprocessed:
+        configuration = (resized or preprocessed)[-1]
+        print(f"\nnext: nnUNetv2_train {number} {configuration} 0 -p {name} -tr SSLPretrainTrainer")
+    else:
+        print(f"\nnext: nnUNetv2_preprocess -d {number} -plans_name {name} -c {' '.join(own)}")

@@ -1,0 +1,103 @@
+import gzip
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from nnssl_plugin.errors import InputError
+
+# nnU-Net refuses spacings that differ by more than 1e-5 of their value and only warns about origin and direction;
+# the other two leave room for headers that were rounded, at most a hundredth of a millimetre in a head.
+SPACING_TOLERANCE = 1e-5
+ORIGIN_TOLERANCE_MM = 0.01
+DIRECTION_TOLERANCE = 1e-4
+
+
+def read_header(path: Path) -> sitk.ImageFileReader:
+    """Reader that holds the header of an image and not its voxels.
+
+    Raises:
+        InputError: the file is no image, or not one of three dimensions and one component.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise InputError(f"{path} cannot be read: {_last_line(error)}") from None
+    if reader.GetDimension() != 3 or reader.GetNumberOfComponents() != 1:
+        raise InputError(
+            f"{path} has {reader.GetDimension()} dimensions and {reader.GetNumberOfComponents()} components a voxel; "
+            "expected a 3-D image of one component"
+        )
+    return reader
+
+
+def read_checked_header(path: Path) -> sitk.ImageFileReader:
+    """As `read_header`, for an image whose voxels are all there.
+
+    SimpleITK, and so nnU-Net, reads a truncated NIfTI file without a word and fills in zeros or noise: the file is
+    unpacked here once, which compares its length and its checksum.
+
+    Raises:
+        InputError: as `read_header`, or the file is truncated or damaged.
+    """
+    header = read_header(path)
+    try:
+        if not path.name.endswith((".nii", ".nii.gz")):
+            sitk.ReadImage(str(path))
+            return header
+        length = 0
+        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                length += len(chunk)
+    except (EOFError, OSError, zlib.error, RuntimeError) as error:
+        raise InputError(f"{path} is truncated or damaged: {_last_line(error)}") from None
+    voxels = math.prod(header.GetSize()) * int(header.GetMetaData("bitpix")) // 8
+    expected = int(float(header.GetMetaData("vox_offset"))) + voxels
+    if length < expected:
+        raise InputError(f"{path} is truncated: it holds {length} bytes, its header announces {expected}")
+    return header
+
+
+def geometry_differences(reference: sitk.ImageFileReader, other: sitk.ImageFileReader) -> list[str]:
+    """What of the geometry of `other` is not that of `reference`, with both values, and by how much; empty if equal."""
+    if reference.GetSize() != other.GetSize():
+        return [f"size {_numbers(other.GetSize())} instead of {_numbers(reference.GetSize())} voxels"]
+    differences = []
+    for what, ours, theirs, tolerance, unit in (
+        ("spacing", reference.GetSpacing(), other.GetSpacing(), SPACING_TOLERANCE * min(reference.GetSpacing()), " mm"),
+        ("origin", reference.GetOrigin(), other.GetOrigin(), ORIGIN_TOLERANCE_MM, " mm"),
+        ("direction", reference.GetDirection(), other.GetDirection(), DIRECTION_TOLERANCE, ""),
+    ):
+        distance = float(np.max(np.abs(np.subtract(ours, theirs))))
+        if distance > tolerance:
+            differences.append(
+                f"{what} {_numbers(theirs)} instead of {_numbers(ours)}: differs by up to {distance:.6g}{unit}"
+            )
+    return differences
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Voxels of an image as `[Z, Y, X]`."""
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+def write_on_grid_of(reference: Path, array: np.ndarray, path: Path) -> None:
+    """Write `array` `[Z, Y, X]` with the geometry of the image `reference`."""
+    header = read_header(reference)
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(header.GetSpacing())
+    image.SetOrigin(header.GetOrigin())
+    image.SetDirection(header.GetDirection())
+    sitk.WriteImage(image, str(path), True)
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1]

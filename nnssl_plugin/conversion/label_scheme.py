@@ -1,0 +1,97 @@
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nnssl_plugin.conversion.image_file import read_array
+from nnssl_plugin.errors import InputError
+
+
+@dataclass(frozen=True)
+class LabelScheme:
+    """What the values of a segmentation mean, as nnU-Net's `dataset.json` has it.
+
+    `labels`: name → value, or values where labels are regions. `regions_class_order`: for regions, the value that each
+    of them writes into a prediction, in the order of `labels` without the background.
+    """
+
+    labels: dict[str, int | list[int]]
+    regions_class_order: list[int] | None = None
+
+    @property
+    def values(self) -> set[int]:
+        """All values a segmentation may have."""
+        return {value for entry in self.labels.values() for value in (entry if isinstance(entry, list) else [entry])}
+
+
+# Values as published: 1 necrotic core, 2 oedema, 3 enhancing tumour.
+BRATS2023 = LabelScheme(
+    {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [1, 3], "enhancing tumor": [3]}, [2, 1, 3]
+)
+PLACEHOLDER = LabelScheme({"background": 0, "placeholder (image foreground)": 1})
+
+
+def values_in(path: Path) -> set[int]:
+    """Values that occur in a segmentation.
+
+    Raises:
+        InputError: some are not whole numbers.
+    """
+    array = read_array(path)
+    # Nearly all of a segmentation is background: sorting only the rest is much faster.
+    values = np.unique(array[array != 0])
+    if not np.array_equal(values, np.rint(values)):
+        raise InputError(f"{path} has values that are not whole numbers, like {values[values != np.rint(values)][0]:g}")
+    return {int(value) for value in values} | ({0} if np.any(array == 0) else set())
+
+
+def scheme_from_values(values: Iterable[int]) -> LabelScheme:
+    """One class per value that was found in the segmentations.
+
+    Raises:
+        InputError: the values are not 0, 1, 2, … without a gap, so they must be named.
+    """
+    found = sorted({0, *values})
+    _check_consecutive(found, f"the segmentations hold the values {', '.join(map(str, found))}")
+    return LabelScheme({"background": 0, **{f"label {value}": value for value in found[1:]}})
+
+
+def scheme_from_names(assignments: Sequence[str]) -> LabelScheme:
+    """Labels from assignments like `tumour=1`, or regions, from the largest to the smallest, like `whole=1,2,3`.
+
+    Raises:
+        InputError: an assignment cannot be read, or the values do not make a scheme nnU-Net can train with.
+    """
+    labels: dict[str, int | list[int]] = {"background": 0}
+    for assignment in assignments:
+        name, equals, text = assignment.rpartition("=")
+        values = text.split(",")
+        if not equals or not name or name in labels or not all(value.strip().isdecimal() for value in values):
+            raise InputError(
+                f"--label-name {assignment!r}: expected a new NAME=VALUE, or NAME=VALUE,VALUE for a region"
+            )
+        labels[name] = [int(value) for value in values] if len(values) > 1 else int(values[0])
+    regions = [set(entry) if isinstance(entry, list) else {entry} for entry in list(labels.values())[1:]]
+    if all(len(region) == 1 for region in regions):
+        scheme = LabelScheme(labels)
+        _check_consecutive(sorted(scheme.values), "the values given by --label-name")
+        return scheme
+    order = []
+    for i, region in enumerate(regions):
+        own = region.difference(*regions[i + 1 :])
+        if len(own) != 1 or 0 in region:
+            raise InputError(
+                f"--label-name: the region {list(labels)[i + 1]!r} has the values {sorted(own)} to itself, once those of "
+                "the regions after it are taken; nnU-Net needs exactly one, not 0. Name the largest region first"
+            )
+        order.append(own.pop())
+    return LabelScheme(labels, order)
+
+
+def _check_consecutive(values: list[int], origin: str) -> None:
+    if values != list(range(len(values))):
+        raise InputError(
+            f"{origin}: nnU-Net wants 0, 1, 2, ... without a gap. Name regions over the published values instead, like "
+            "--label-name whole=1,2,4 core=1,4 enhancing=4, or recode the segmentations"
+        )

@@ -1,0 +1,73 @@
+"""The plans files in a data set's preprocessed folder."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.nnunet import folder_of
+
+
+def preprocessed_folder(dataset: str) -> Path:
+    """Folder of the data set with this full name in `nnUNet_preprocessed`."""
+    return folder_of("nnUNet_preprocessed") / dataset
+
+
+def plans_of(dataset: str) -> dict[str, dict[str, Any]]:
+    """Name → content of every readable plans file of a data set."""
+    found = {}
+    for path in sorted(preprocessed_folder(dataset).glob("*.json")):
+        try:
+            content = json.loads(path.read_text())
+        except json.JSONDecodeError:
+            continue
+        if isinstance(content, dict) and "configurations" in content:
+            found[path.stem] = content
+    return found
+
+
+def load_plans(dataset: str, name: str) -> dict[str, Any]:
+    """Plans `name` of a data set, given by its full name.
+
+    Raises:
+        InputError: there is no such plans file, or it was made for another data set.
+    """
+    known = plans_of(dataset)
+    path = preprocessed_folder(dataset) / f"{name}.json"
+    if name not in known:
+        if path.is_file():
+            raise InputError(f"{path} is not a plans file (damaged, or it has no configurations)")
+        there = (
+            f"there are: {', '.join(known)}"
+            if known
+            else f"it has none; run nnUNetv2_plan_and_preprocess -d {dataset[7:10]}"
+        )
+        raise InputError(f"{dataset} has no plans {name!r} in {path.parent}; {there}")
+    made_for = known[name].get("dataset_name")
+    if made_for != dataset:
+        raise InputError(f"{path} is a plans file of another data set, {made_for}; plan {dataset} itself")
+    return known[name]
+
+
+def write_json(content: Mapping[str, Any], path: Path) -> None:
+    """Write `content` so that `path` holds either what it held before or all of it."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_text(json.dumps(content, indent=4))
+    os.replace(unfinished, path)
+
+
+def configuration_of(plans: dict[str, Any], name: str) -> dict[str, Any]:
+    """One configuration with what it inherits.
+
+    Raises:
+        InputError: the plans have no such configuration.
+    """
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    if name not in plans["configurations"]:
+        known = ", ".join(plans["configurations"])
+        raise InputError(f"plans {plans['plans_name']!r} have no configuration {name!r}; they have: {known}")
+    configuration: dict[str, Any] = PlansManager(plans).get_configuration(name).configuration
+    return configuration

@@ -1,0 +1,28 @@
+"""Batches as the loader makes them, without a loader."""
+
+import torch
+
+from nnssl_plugin.objectives.objective import NetworkShape, PretrainingBatch
+
+NAMES = ("T1", "T1c", "T2", "FLAIR")
+
+
+def make_batch(axes: int, channels: int, size: int = 6, patch: int = 32, constant: bool = False) -> PretrainingBatch:
+    generator = torch.Generator().manual_seed(1)
+    shape = (size, channels, *[patch if axes == 2 else 16] * axes)
+    data = torch.randn(shape, generator=generator)
+    if constant:
+        data = (torch.arange(channels) + 1.0).view(1, -1, *[1] * axes).expand(shape).clone()
+    return PretrainingBatch(
+        data=data,
+        denormalized=data * 2,
+        denormalized_target=torch.roll(torch.arange(channels), 1).expand(size, -1).clone(),
+        foreground=torch.ones(size, 1, *shape[2:], dtype=torch.bool),
+        present=torch.ones(size, channels, dtype=torch.bool),
+        patient=torch.arange(size),
+        cases=[f"case{i}" for i in range(size)],
+    )
+
+
+def network_shape(axes: int, channels: int, features: int = 16, decoder: int = 8) -> NetworkShape:
+    return NetworkShape(NAMES[:channels], (32,) * axes if axes == 2 else (16,) * axes, (4,) * axes, features, decoder)

@@ -1,0 +1,257 @@
+import argparse
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from nnssl_plugin.commands import evaluate
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.evaluation.brats import evaluate_brats
+from nnssl_plugin.evaluation.regions import BRATS_CONVENTIONS, convention_from_dataset_json
+
+REGION_LABELS = {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [1, 3], "enhancing tumor": [3]}
+DATASET_JSON = {"labels": REGION_LABELS, "file_ending": ".nii.gz"}
+
+
+def write(path: Path, labels: np.ndarray, spacing: float = 1.0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = sitk.GetImageFromArray(labels.astype(np.uint8))
+    image.SetSpacing([spacing] * 3)
+    sitk.WriteImage(image, str(path))
+
+
+def random_labels(seed: int, values: tuple[int, ...] = (0, 1, 2, 3)) -> np.ndarray:
+    return np.random.default_rng(seed).choice(values, size=(6, 7, 8))
+
+
+def command(*arguments: str | Path) -> int:
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    return evaluate.run(parser.parse_args(["brats", *map(str, arguments)]))
+
+
+def reference_dice(prediction: np.ndarray, reference: np.ndarray, members: set[int]) -> float:
+    ours = {tuple(i) for value in members for i in np.argwhere(prediction == value)}
+    theirs = {tuple(i) for value in members for i in np.argwhere(reference == value)}
+    return 2 * len(ours & theirs) / (len(ours) + len(theirs))
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Predictions and references of three cases; the third has no enhancing tumour in either."""
+    for case, values in (("a", (0, 1, 2, 3)), ("b", (0, 1, 2, 3)), ("no_et", (0, 1, 2))):
+        write(tmp_path / "my predictions" / f"{case}.nii.gz", random_labels(ord(case[0]), values))
+        write(tmp_path / "references" / f"{case}.nii.gz", random_labels(ord(case[0]) + 1, values))
+    return tmp_path / "my predictions", tmp_path / "references"
+
+
+@pytest.mark.parametrize(
+    ("labels", "regions"),
+    [
+        (REGION_LABELS, {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,)}),
+        # nnU-Net's own BraTS 2021 converter swaps necrosis and oedema.
+        (
+            {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [2, 3], "enhancing tumor": [3]},
+            {"WT": (1, 2, 3), "TC": (2, 3), "ET": (3,)},
+        ),
+        ({"background": 0, "wt": [1, 2, 4], "TC": [1, 4], "ET": 4}, {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}),
+        (
+            {"background": 0, "NETC": 1, "SNFH": 2, "ET": 3, "RC": 4},
+            {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,)},
+        ),
+        (
+            {"background": 0, "edema": 1, "non-enhancing tumor": 2, "Enhancing_Tumour": 3},
+            {"WT": (1, 2, 3), "TC": (2, 3), "ET": (3,)},
+        ),
+        (
+            {"background": 0, "necrosis": 1, "oedema": 2, "non-enhancing tumour": 3, "enhancing tumour": 4},
+            {"WT": (1, 2, 3, 4), "TC": (1, 3, 4), "ET": (4,)},
+        ),
+        ({"background": 0, "Whole Tumour": 1}, {"WT": (1,)}),
+        # What "other" is cannot be known, so neither can the whole tumour nor its core.
+        ({"background": 0, "necrotic core": 1, "edema": 2, "enhancing": 3, "other": 4}, {"ET": (3,)}),
+    ],
+)
+def test_regions_from_label_names(labels: dict[str, Any], regions: dict[str, tuple[int, ...]]) -> None:
+    convention = convention_from_dataset_json({"labels": labels}, "dataset.json")
+    assert convention.regions == regions
+    values = [value if isinstance(value, list) else [value] for value in labels.values()]
+    assert convention.labels == {value for entry in values for value in entry}
+
+
+@pytest.mark.parametrize(
+    ("dataset_json", "message"),
+    [
+        ({"labels": {"background": 0, "anterior": 1, "posterior": 2}}, "'anterior' 1, 'posterior' 2.*--convention"),
+        ({"labels": {"background": 0, "whole tumor": 1, "tumor core": 2}}, r"TC \(2,\) is not inside WT \(1,\)"),
+        ({"labels": REGION_LABELS, "nnssl_plugin": {"unlabelled": True}}, "unlabelled"),
+        ({"labels": {**REGION_LABELS, "ignore": 4}}, "ignore"),
+    ],
+)
+def test_regions_are_never_guessed(dataset_json: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        convention_from_dataset_json(dataset_json, "dataset.json")
+
+
+def test_named_conventions() -> None:
+    assert tuple(BRATS_CONVENTIONS) == evaluate.CONVENTIONS
+    for convention in BRATS_CONVENTIONS.values():
+        wt, tc, et = (set(convention.regions[region]) for region in ("WT", "TC", "ET"))
+        assert et < tc < wt == convention.labels - {0}
+        assert 2 in wt - tc  # oedema
+
+
+def test_scores_equal_brute_force(folders: tuple[Path, Path]) -> None:
+    results = evaluate_brats(*folders, BRATS_CONVENTIONS["brats2023"])
+    assert results["problems"] == []
+    for case in "ab":
+        pair = random_labels(ord(case)), random_labels(ord(case) + 1)
+        for region, members in (("WT", {1, 2, 3}), ("TC", {1, 3}), ("ET", {3})):
+            assert results["cases"][case][region]["Dice"] == pytest.approx(reference_dice(*pair, members), abs=1e-12)
+    assert results["cases"]["no_et"]["ET"]["Dice"] == 1
+    enhancing = [results["cases"][case]["ET"]["Dice"] for case in ("a", "b")]
+    assert results["mean"]["ET"]["Dice"] == pytest.approx((sum(enhancing) + 1) / 3)
+    assert results["mean_nnunet"]["ET"]["Dice"] == pytest.approx(sum(enhancing) / 2)
+    assert results["mean_nnunet"]["WT"] == results["mean"]["WT"]
+
+
+def test_command_writes_json_csv_and_table(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "result.json"
+    assert command(folders[0], "-g", folders[1], "--convention", "brats2023", "-o", output) == 0
+    results = json.loads(output.read_text())
+    assert results["regions"] == {"WT": [1, 2, 3], "TC": [1, 3], "ET": [3]}
+    with output.with_suffix(".csv").open() as file:
+        rows = {row["case"]: row for row in csv.DictReader(file)}
+    assert {case: float(row["ET_Dice"]) for case, row in rows.items()} == {
+        case: scores["ET"]["Dice"] for case, scores in results["cases"].items()
+    }
+    printed = capsys.readouterr().out
+    assert f"{results['cases']['a']['TC']['Dice']:.4f}" in printed
+    assert f"{results['mean_nnunet']['ET']['Dice']:.4f}" in printed.split("nnU-Net")[1]
+    assert not list(tmp_path.glob("**/.*unfinished"))
+
+
+def test_absent_regions_are_said(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    labels = {"background": 0, "whole tumour": [1, 2, 3]}
+    (folders[0] / "dataset.json").write_text(json.dumps({"labels": labels}))
+    assert command(folders[0], "-g", folders[1]) == 0
+    assert "no such labels: TC, ET" in capsys.readouterr().out
+    assert set(json.loads((folders[0] / "brats.json").read_text())["mean"]) == {"WT"}
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda p, r: (p / "b.nii.gz").unlink(), "b: no prediction"),
+        (lambda p, r: (r / "b.nii.gz").unlink(), "b: no reference"),
+        (lambda p, r: truncate(p / "b.nii.gz"), r"b: .*b\.nii\.gz is truncated"),
+        (lambda p, r: write(r / "b.nii.gz", random_labels(0), spacing=1.1), "b: geometry .*spacing"),
+        (lambda p, r: write(p / "b.nii.gz", random_labels(0)[:5]), "b: geometry .*size"),
+        (lambda p, r: write(p / "b.nii.gz", random_labels(0, (0, 1, 4, 9))), "b: .*outside the convention.*: 4, 9"),
+    ],
+)
+def test_what_cannot_be_scored_is_named(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str], spoil: Any, message: str
+) -> None:
+    spoil(*folders)
+    assert command(folders[0], "-g", folders[1], "--convention", "brats2023") == 1
+    results = json.loads((folders[0] / "brats.json").read_text())
+    assert len(results["problems"]) == 1
+    assert set(results["cases"]) == {"a", "no_et"}
+    assert re.search(message, results["problems"][0])
+    assert results["problems"][0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--convention", "brats2023"], "no references are known.*-g"),
+        (["-g", "REFERENCES"], r"--convention brats2023\|brats2020"),
+        (["-g", "EMPTY", "--convention", "brats2023"], "has no .nii.gz file"),
+        (["-g", "nowhere", "--convention", "brats2023"], "is not a folder"),
+        (["-g", "REFERENCES", "--dataset-json", "nowhere.json"], "nowhere.json cannot be read"),
+        (["-g", "REFERENCES", "--convention", "brats2023", "-o", "result.txt"], "result.txt"),
+    ],
+)
+def test_unusable_arguments(folders: tuple[Path, Path], tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    places = {"REFERENCES": str(folders[1]), "EMPTY": str(tmp_path / "empty")}
+    with pytest.raises(InputError, match=message):
+        command(folders[0], *(places.get(argument, argument) for argument in arguments))
+    assert not (folders[0] / "brats.json").exists()
+
+
+@pytest.fixture
+def validation(nnunet_folders: Path) -> Path:
+    """A `fold_0/validation` folder of two cases; the data set has four, two of them for training."""
+    model = nnunet_folders / "nnUNet_results" / "Dataset501_X" / "nnUNetTrainer__nnUNetPlans__3d_fullres"
+    preprocessed = nnunet_folders / "nnUNet_preprocessed" / "Dataset501_X"
+    for seed, case in enumerate("abcd"):
+        write(preprocessed / "gt_segmentations" / f"{case}.nii.gz", random_labels(seed))
+    for seed, case in enumerate("ab"):
+        write(model / "fold_0" / "validation" / f"{case}.nii.gz", random_labels(seed))
+    (model / "dataset.json").write_text(json.dumps(DATASET_JSON))
+    (preprocessed / "splits_final.json").write_text(json.dumps([{"train": ["c", "d"], "val": ["a", "b"]}]))
+    return model / "fold_0" / "validation"
+
+
+def test_results_folder_needs_no_arguments(validation: Path) -> None:
+    assert command(validation) == 0
+    results = json.loads((validation / "brats.json").read_text())
+    assert set(results["cases"]) == {"a", "b"}
+    assert results["mean"]["WT"]["Dice"] == 1
+
+
+def test_results_folder_knows_its_validation_cases(validation: Path) -> None:
+    write(validation / "c.nii.gz", random_labels(2))
+    (validation / "b.nii.gz").unlink()
+    assert command(validation) == 1
+    results = json.loads((validation / "brats.json").read_text())
+    assert set(results["cases"]) == {"a"}
+    assert [problem[:2] for problem in results["problems"]] == ["b:", "c:"]
+
+
+def test_fold_all_expects_every_case(validation: Path) -> None:
+    everything = validation.parent.rename(validation.parent.with_name("fold_all")) / "validation"
+    assert command(everything) == 1
+    assert json.loads((everything / "brats.json").read_text())["expected"] == 4
+
+
+def test_unlabelled_data_set_is_refused(validation: Path) -> None:
+    unlabelled = {**DATASET_JSON, "nnssl_plugin": {"unlabelled": True}}
+    (validation.parents[1] / "dataset.json").write_text(json.dumps(unlabelled))
+    for arguments in ([], ["--convention", "brats2023"]):
+        with pytest.raises(InputError, match="unlabelled"):
+            command(validation, *arguments)
+
+
+def test_real_segmentations(real_data: Path, tmp_path: Path) -> None:
+    case = "BraTS-GLI-00000-000"
+    source = real_data / "brats2023" / case / f"{case}-seg.nii.gz"
+    image = sitk.ReadImage(str(source))
+    labels = sitk.GetArrayFromImage(image)
+    shifted = sitk.GetImageFromArray(np.roll(labels, 2, axis=2))
+    shifted.CopyInformation(image)
+    for folder, content in (("references", image), ("equal", image), ("shifted", shifted)):
+        (tmp_path / folder).mkdir()
+        sitk.WriteImage(content, str(tmp_path / folder / f"{case}.nii.gz"), True, 1)
+    convention = BRATS_CONVENTIONS["brats2023"]
+    equal = evaluate_brats(tmp_path / "equal", tmp_path / "references", convention)
+    assert [equal["mean"][region]["Dice"] for region in ("WT", "TC", "ET")] == [1, 1, 1]
+    moved = evaluate_brats(tmp_path / "shifted", tmp_path / "references", convention)
+    for region, members in convention.regions.items():
+        mask = np.isin(labels, members)
+        overlap = mask[..., 2:] & mask[..., :-2]
+        assert moved["mean"][region]["Dice"] == pytest.approx(overlap.sum() / mask.sum(), abs=1e-9)
+        assert 0.3 < moved["mean"][region]["Dice"] < 1

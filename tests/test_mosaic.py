@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from nnssl_plugin.objectives.label_space import label_space
+from nnssl_plugin.objectives.mosaic import block_map, compose_mosaic, mosaic_axes
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "size"), [("injective", 4, 24), ("injective", 5, 120), ("product", 2, 16), ("product", 3, 81)]
+)
+def test_label_space_size_and_uniqueness(name: str, channels: int, size: int) -> None:
+    labels = label_space(name, channels)
+    assert labels.shape == (size, 4)
+    assert len({tuple(row) for row in labels.tolist()}) == size
+    if name == "injective":
+        assert all(len(set(row)) == 4 for row in labels.tolist())
+
+
+def test_auto_label_space_follows_the_number_of_modalities() -> None:
+    assert len(label_space("auto", 3)) == 81
+    assert len(label_space("auto", 4)) == 24
+    with pytest.raises(ValueError, match="four different modalities"):
+        label_space("injective", 3)
+
+
+@pytest.mark.parametrize(
+    ("patch", "axes"), [((8, 8), (0, 1)), ((4, 16, 8), (1, 2)), ((16, 4, 8), (0, 2)), ((8, 8, 8), (1, 2))]
+)
+def test_mosaic_plane_is_the_largest(patch: tuple[int, ...], axes: tuple[int, int]) -> None:
+    assert mosaic_axes(patch) == axes
+
+
+@pytest.mark.parametrize("patch", [(8, 6), (4, 8, 6), (8, 4, 6)])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_mosaic_and_label_are_in_bijection(patch: tuple[int, ...], channels: int) -> None:
+    labels = label_space("product", channels)
+    # Modality c is c everywhere, so the mosaic spells its label.
+    sources = torch.arange(channels).float().view(1, -1, *[1] * len(patch)).expand(len(labels), -1, *patch)
+    mosaic = compose_mosaic(sources, labels, block_map(patch), torch.zeros(len(labels)))
+    first, second = (axis + 2 for axis in mosaic_axes(patch))
+    corners = [
+        mosaic.select(second, column).select(first, row).flatten(1)[:, 0] for row in (0, -1) for column in (0, -1)
+    ]
+    assert torch.equal(torch.stack(corners, dim=1).long(), labels)
+    assert len(torch.unique(mosaic.flatten(1), dim=0)) == len(labels)
+
+
+def test_blocks_keep_their_position() -> None:
+    sources = torch.arange(2 * 36).float().view(1, 2, 6, 6)
+    mosaic = compose_mosaic(sources, torch.tensor([[0, 1, 1, 0]]), block_map((6, 6)), torch.zeros(1))
+    assert torch.equal(mosaic[0, 0, :3, :3], sources[0, 0, :3, :3])
+    assert torch.equal(mosaic[0, 0, :3, 3:], sources[0, 1, :3, 3:])
+    assert torch.equal(mosaic[0, 0, 3:, :3], sources[0, 1, 3:, :3])
+
+
+def test_gap_has_its_width_and_fill() -> None:
+    blocks = block_map((4, 10, 8), gap=2)
+    assert (blocks[0, :, 0] == 4).sum() == 2
+    assert (blocks[0, 0, :] == 4).sum() == 2
+    mosaic = compose_mosaic(
+        torch.ones(1, 2, 4, 10, 8), torch.zeros(1, 4, dtype=torch.long), blocks, torch.tensor([-7.0])
+    )
+    assert (mosaic == -7).sum() == (blocks == 4).sum()

@@ -1,0 +1,107 @@
+import pytest
+import torch
+from torch import Tensor
+
+from nnssl_plugin.objectives.objective import Features, NetworkShape, PretrainingBatch
+from nnssl_plugin.objectives.slem import SLeM, SLeMSettings
+from tests.batches import make_batch, network_shape
+
+
+def objective(shape: NetworkShape, **settings: object) -> SLeM:
+    torch.manual_seed(0)
+    return SLeM(SLeMSettings(**settings), shape)  # type: ignore[arg-type]
+
+
+def features(batch: PretrainingBatch, shape: NetworkShape, dtype: torch.dtype = torch.float32) -> Tensor:
+    size = [4] * (batch.data.ndim - 2)
+    return torch.randn(len(batch.data), shape.bottleneck_features, *size, dtype=dtype, requires_grad=True)
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_view_shows_the_labelled_modalities(axes: int, channels: int) -> None:
+    batch = make_batch(axes=axes, channels=channels, constant=True)
+    shape = network_shape(axes, channels)
+    slem = objective(shape, intensity=0.0, gap=0)
+    views = slem.draw_views(batch, torch.Generator().manual_seed(0))
+    assert views.images.shape == batch.data.shape
+    assert (views.images == views.images[:, :1]).all(), "every input channel sees the same mosaic"
+    corner = views.images[:, 0].flatten(1)
+    assignment = slem.labels[views.targets["label"]]
+    # Channel c of a constant batch is c + 1: the first voxel lies in block 0, the last in block 3.
+    assert torch.equal(corner[:, 0], assignment[:, 0] + 1.0)
+    assert torch.equal(corner[:, -1], assignment[:, 3] + 1.0)
+
+
+def test_missing_modalities_are_never_shown_and_impossible_cases_do_not_count() -> None:
+    batch = make_batch(axes=2, channels=3, size=64)
+    batch.present[:, 1] = False
+    batch.present[0] = torch.tensor([True, True, True])
+    slem = objective(network_shape(2, 3))
+    label = slem.draw_views(batch, torch.Generator().manual_seed(0)).targets["label"]
+    assert not (slem.labels[label[1:]] == 1).any()
+    injective = objective(network_shape(2, 4))
+    four = make_batch(axes=2, channels=4)
+    four.present[1:, 0] = False
+    views = injective.draw_views(four, torch.Generator().manual_seed(0))
+    assert views.targets["valid"].tolist() == [True] + [False] * (len(four.data) - 1)
+    bottleneck = features(four, network_shape(2, 4))
+    result = injective(Features([bottleneck]), views, four)
+    result.loss.backward()
+    assert bottleneck.grad is not None
+    assert bottleneck.grad[0].abs().sum() > 0
+    assert bottleneck.grad[1:].abs().sum() == 0
+
+
+def test_background_is_one_value_in_every_block() -> None:
+    batch = make_batch(axes=2, channels=4)
+    batch.foreground[:, :, :, :3] = False
+    batch.data = torch.where(batch.foreground, batch.data, torch.arange(4.0).view(1, 4, 1, 1))
+    views = objective(network_shape(2, 4)).draw_views(batch, torch.Generator().manual_seed(0))
+    outside = views.images[:, :1][~batch.foreground].view(len(batch.data), -1)
+    torch.testing.assert_close(outside, torch.full_like(outside, 1.5))
+
+
+def test_intensity_changes_blocks_by_the_stated_strength() -> None:
+    batch = make_batch(axes=2, channels=4)
+    plain = objective(network_shape(2, 4), intensity=0.0, gap=0).draw_views(batch, torch.Generator().manual_seed(0))
+    changed = objective(network_shape(2, 4), intensity=0.1, gap=0).draw_views(batch, torch.Generator().manual_seed(0))
+    block = (slice(None), 0, slice(0, 16), slice(0, 16))
+    x, y = plain.images[block].flatten(1), changed.images[block].flatten(1)
+    gain = y.std(dim=1) / x.std(dim=1)
+    assert ((gain > 0.904) & (gain < 1.106)).all()
+    assert (gain - 1).abs().max() > 0.01
+    offset = y.mean(dim=1) - gain * x.mean(dim=1)
+    assert offset.abs().max() <= 0.1 + 1e-4
+
+
+def test_denormalized_blocks_are_used_at_probability_one() -> None:
+    batch = make_batch(axes=2, channels=4)
+    batch.denormalized = batch.data + 100
+    slem = objective(network_shape(2, 4), intensity=0.0, gap=0, denormalization_probability=1.0)
+    assert (slem.draw_views(batch, torch.Generator().manual_seed(0)).images > 50).all()
+
+
+def test_cross_entropy_and_accuracy_are_those_of_the_logits() -> None:
+    batch, shape = make_batch(axes=2, channels=4), network_shape(2, 4)
+    slem = objective(shape)
+    views = slem.draw_views(batch, torch.Generator().manual_seed(0))
+    bottleneck = features(batch, shape)
+    result = slem(Features([bottleneck]), views, batch)
+    logits = slem.classifier(slem.pool(slem.fusion(bottleneck)).flatten(1))
+    probability = logits.softmax(dim=1)[torch.arange(len(logits)), views.targets["label"]]
+    torch.testing.assert_close(result.loss, -probability.log().mean())
+    assert result.metrics["accuracy_chance"].item() == pytest.approx(1 / 24)
+    hits = (logits.argmax(dim=1) == views.targets["label"]).float().mean()
+    assert result.metrics["accuracy"] == hits
+    # The head sees position: the same features mirrored give other logits.
+    assert not torch.allclose(slem._logits(Features([bottleneck.flip(2)])), logits)
+
+
+def test_one_patch_and_half_precision() -> None:
+    batch, shape = make_batch(axes=3, channels=4, size=1), network_shape(3, 4)
+    slem = objective(shape).bfloat16()
+    views = slem.draw_views(batch, torch.Generator().manual_seed(0))
+    result = slem(Features([features(batch, shape, torch.bfloat16)]), views, batch)
+    assert result.loss.dtype == torch.float32
+    assert torch.isfinite(result.loss)
