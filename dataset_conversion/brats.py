@@ -30,7 +30,7 @@ def convert(folder: Path, target: Target) -> int:
     Raises:
         InputError: `folder` holds no such file, or as `convert_cases`.
     """
-    cases, problems = collect_cases(_brats_files(folder), patient_of)
+    cases, problems = collect_cases(_brats_files(folder), MODALITIES, patient_of)
     if not cases and not problems:
         raise InputError(
             f"no file below {folder} is named like CASE-t1n.nii.gz, -t1c, -t2w, -t2f (BraTS 2023); for other names see "

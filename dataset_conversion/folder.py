@@ -43,7 +43,7 @@ def convert(
     patterns = {**modalities, **({LABEL: label} if label else {})}
     if label and LABEL in modalities:
         raise InputError(f"a modality cannot be called {LABEL!r}: give it another name")
-    cases, problems = collect_cases(_matching_files(folder, patterns), _patient_of(patient))
+    cases, problems = collect_cases(_matching_files(folder, patterns), list(modalities), _patient_of(patient))
     for role, pattern in patterns.items():
         if not problems and not any(role in case.images or (role == LABEL and case.label) for case in cases):
             raise InputError(f"no file below {folder} matches {pattern!r} ({role})")

@@ -51,5 +51,5 @@ def dataset_name(name_or_id: int | str) -> str:
     try:
         text = str(name_or_id)
         return str(maybe_convert_to_dataset_name(int(text) if text.isdigit() else text))
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise InputError(f"data set {name_or_id}: {error}") from None

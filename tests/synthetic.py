@@ -1,6 +1,7 @@
 """A tiny preprocessed data set and the plans for it, without running nnU-Net's planner."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,7 @@ def write_dataset(
 ) -> list[str]:
     """Write the preprocessed images of both configurations, segmentations included, and every json beside them."""
     base = folder / "nnUNet_preprocessed" / name
+    shutil.rmtree(base, ignore_errors=True)
     names = [f"case{first + i:02d}" for i in range(cases)]
     dataset_json = make_dataset_json(names, channels, **extra)
     for config in plans["configurations"].values():

@@ -12,10 +12,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", required=True, metavar="PLANS", help="name of the copy: one copy per run")
     parser.add_argument(
         "--set",
-        action="append",
+        nargs="+",
+        action="extend",
         default=[],
         metavar="NAME=VALUE",
-        help="a setting, e.g. pretraining.epochs=20; may be repeated; over those the copied plans carry",
+        help="settings, e.g. pretraining.epochs=20; may be repeated; over those the copied plans carry",
     )
     sizes = parser.add_argument_group("size of the copy's network (the preprocessed data stay as they are)")
     sizes.add_argument("-c", nargs="+", metavar="CONFIGURATION", help="which configurations; default: all that match")

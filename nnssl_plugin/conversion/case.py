@@ -1,5 +1,5 @@
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ Problems = dict[str, list[str]]
 
 @dataclass(frozen=True)
 class Case:
-    """The files of one examination. `images`: modality → file, without the modalities that the case lacks."""
+    """The files of one examination. `images`: modality → file in channel order, without those the case lacks."""
 
     name: str
     patient: str
@@ -20,12 +20,13 @@ class Case:
 
 
 def collect_cases(
-    files: Iterable[tuple[str, str, Path]], patient_of: Callable[[str], str]
+    files: Iterable[tuple[str, str, Path]], modalities: Sequence[str], patient_of: Callable[[str], str]
 ) -> tuple[list[Case], Problems]:
     """Group files into cases, sorted by name.
 
     Args:
         files: case name, modality or `LABEL`, file.
+        modalities: in channel order.
         patient_of: patient of a case name.
 
     Returns:
@@ -44,6 +45,6 @@ def collect_cases(
                 for role, paths in doubles.items()
             ]
             continue
-        images = {role: paths[0] for role, paths in roles.items() if role != LABEL}
+        images = {modality: roles[modality][0] for modality in modalities if modality in roles}
         cases.append(Case(name, patient_of(name), images, roles[LABEL][0] if LABEL in roles else None))
     return cases, problems

@@ -121,8 +121,7 @@ def _divide(
             unlabelled.append(replace(case, label=None))
         else:
             problems[case.name] = [
-                f"has a segmentation, but no {', '.join(missing)}, and a labelled case needs every modality; add the file, "
-                "or give --unlabelled-id to keep what images there are for pre-training"
+                f"lacks {', '.join(missing)}; a labelled case needs every modality (--unlabelled-id keeps its images)"
             ]
     return labelled, unlabelled
 

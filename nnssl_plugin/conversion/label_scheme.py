@@ -74,9 +74,8 @@ def scheme_from_names(assignments: Sequence[str]) -> LabelScheme:
         labels[name] = [int(value) for value in values] if len(values) > 1 else int(values[0])
     regions = [set(entry) if isinstance(entry, list) else {entry} for entry in list(labels.values())[1:]]
     if all(len(region) == 1 for region in regions):
-        scheme = LabelScheme(labels)
-        _check_consecutive(sorted(scheme.values), "the values given by --label-name")
-        return scheme
+        _check_consecutive(sorted([0, *(value for region in regions for value in region)]), "--label-name")
+        return LabelScheme(labels)
     order = []
     for i, region in enumerate(regions):
         own = region.difference(*regions[i + 1 :])

@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +112,7 @@ def build_case_index(
     stale = [case for case in cases if not _is_fresh(cache / f"{case}.npz", folder / f"{case}.b2nd")]
     if stale:
         jobs = [(folder / f"{case}.b2nd", cache / f"{case}.npz", list(channel_names)) for case in stale]
-        with ProcessPoolExecutor(default_num_processes, mp_context=get_context("spawn")) as pool:
+        with ThreadPoolExecutor(default_num_processes) as pool:
             list(tqdm(pool.map(_write_cache, *zip(*jobs, strict=True)), "Looking for foreground", len(jobs)))
     records = []
     for case in cases:

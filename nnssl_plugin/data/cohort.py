@@ -10,7 +10,8 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnssl_plugin.data.case_index import CaseRecord, build_case_index
 from nnssl_plugin.data.dataset_json import channel_names, missing_modalities, patient_of
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.nnunet import dataset_name, folder_of
+from nnssl_plugin.nnunet import dataset_name
+from nnssl_plugin.planning.plans_file import plans_of, preprocessed_folder, preprocessing_by_identifier
 
 # What must be the same for preprocessed images to be interchangeable.
 PREPROCESSING_KEYS = (
@@ -23,12 +24,11 @@ PREPROCESSING_KEYS = (
 
 
 def gather_cohort(
-    dataset_folder: Path,
+    plans: dict[str, Any],
     data_identifier: str,
     dataset_json: Mapping[str, Any],
     training_cases: Sequence[str],
     validation_cases: Sequence[str],
-    configuration: Mapping[str, Any],
     further_datasets: Sequence[int | str],
     log: Callable[[str], None],
 ) -> list[CaseRecord]:
@@ -38,12 +38,11 @@ def gather_cohort(
     comparison on that fold would not be honest. Validation cases that are training cases as well (fold `all`) stay.
 
     Args:
-        dataset_folder: preprocessed folder of the data set on the command line.
+        plans: of the run, for the data set on the command line.
         data_identifier: name of the folder of preprocessed images, in every data set.
         dataset_json: of that data set.
         training_cases: of the fold.
         validation_cases: of the fold.
-        configuration: the resolved configuration of the plans.
         further_datasets: ids or names.
         log: where what is left out is said.
 
@@ -52,18 +51,21 @@ def gather_cohort(
             image is not usable; a modality recorded as missing is there.
     """
     modalities = channel_names(dataset_json)
+    dataset_folder = preprocessed_folder(plans["dataset_name"])
     patients = {case: patient_of(dataset_json, case) for case in training_cases}
     records = build_case_index(dataset_folder / data_identifier, list(training_cases), modalities, patients)
     _verify_presence(records, dataset_json, modalities)
     held_out = {patient_of(dataset_json, case) for case in set(validation_cases) - set(training_cases)}
     for name_or_id in further_datasets:
-        folder = folder_of("nnUNet_preprocessed") / dataset_name(name_or_id)
+        folder = preprocessed_folder(dataset_name(name_or_id))
         if folder == dataset_folder:
             raise InputError(
                 f"pretraining.datasets names {folder.name}, the data set that is trained on: its validation cases would "
                 "be seen. Remove it from the list, or train on fold all"
             )
-        other = _check_preprocessed_alike(folder, data_identifier, configuration, modalities)
+        other = _check_preprocessed_alike(folder, plans, data_identifier)
+        if channel_names(other) != modalities:
+            raise InputError(f"{folder.name} has the modalities {channel_names(other)}, expected {modalities}")
         cases = sorted(nnUNetDatasetBlosc2.get_identifiers(str(folder / data_identifier)))
         kept = [case for case in cases if patient_of(other, case) not in held_out]
         if len(kept) < len(cases):
@@ -75,28 +77,24 @@ def gather_cohort(
     return records
 
 
-def _check_preprocessed_alike(
-    folder: Path, data_identifier: str, configuration: Mapping[str, Any], modalities: list[str]
-) -> dict[str, Any]:
+def _check_preprocessed_alike(folder: Path, plans: dict[str, Any], data_identifier: str) -> dict[str, Any]:
     """Check that a further data set can be drawn from together with the first, and return its `dataset.json`."""
     advice = "run nnssl_plugin align --pretrain ID --target ID, with the plans you train with"
     if not (folder / data_identifier).is_dir():
         raise InputError(f"{folder.name} has no preprocessed images {data_identifier!r} in {folder}: {advice}")
-    dataset_json: dict[str, Any] = load_json(folder / "dataset.json")
-    if channel_names(dataset_json) != modalities:
-        raise InputError(f"{folder.name} has the modalities {channel_names(dataset_json)}, expected {modalities}")
-    found = []
-    for file in sorted(folder.glob("*.json")):
-        configurations = load_json(file).get("configurations", {}) if file.name != "dataset_fingerprint.json" else {}
-        found += [c for c in configurations.values() if c.get("data_identifier") == data_identifier]
-    if not found:
+    wanted = preprocessing_by_identifier(plans)[data_identifier]
+    entries = [preprocessing_by_identifier(other) for other in plans_of(folder.name).values()]
+    described = [entry[data_identifier] for entry in entries if data_identifier in entry]
+    if not described:
         raise InputError(f"no plans file in {folder} says how {data_identifier!r} was preprocessed: {advice}")
-    for key in PREPROCESSING_KEYS:
-        if all(c.get(key, configuration.get(key)) != configuration.get(key) for c in found):
-            raise InputError(
-                f"{folder.name} was preprocessed with {key} {found[0].get(key)}, the plans of this run say "
-                f"{configuration.get(key)}: {advice}"
-            )
+    if wanted not in described:
+        differing = ", ".join(
+            f"{key} {described[0][key]} instead of {value}"
+            for key, value in wanted.items()
+            if described[0][key] != value
+        )
+        raise InputError(f"{folder.name} was preprocessed otherwise than these plans say ({differing}): {advice}")
+    dataset_json: dict[str, Any] = load_json(folder / "dataset.json")
     return dataset_json
 
 

@@ -9,6 +9,18 @@ from typing import Any
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.nnunet import folder_of
 
+# Entries of a configuration that decide what its preprocessed images hold.
+PREPROCESSING = (
+    "preprocessor_name",
+    "spacing",
+    "normalization_schemes",
+    "use_mask_for_norm",
+    "resampling_fn_data",
+    "resampling_fn_data_kwargs",
+    "resampling_fn_seg",
+    "resampling_fn_seg_kwargs",
+)
+
 
 def preprocessed_folder(dataset: str) -> Path:
     """Folder of the data set with this full name in `nnUNet_preprocessed`."""
@@ -71,3 +83,16 @@ def configuration_of(plans: dict[str, Any], name: str) -> dict[str, Any]:
         raise InputError(f"plans {plans['plans_name']!r} have no configuration {name!r}; they have: {known}")
     configuration: dict[str, Any] = PlansManager(plans).get_configuration(name).configuration
     return configuration
+
+
+def preprocessing_by_identifier(plans: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Folder of preprocessed images → what decides what they hold, for every configuration of the plans."""
+    shared = {
+        "transpose_forward": plans["transpose_forward"],
+        "intensities": plans.get("foreground_intensity_properties_per_channel"),
+    }
+    entries = {}
+    for name in plans["configurations"]:
+        configuration = configuration_of(plans, name)
+        entries[configuration["data_identifier"]] = {key: configuration.get(key) for key in PREPROCESSING} | shared
+    return entries

@@ -1,22 +1,9 @@
 """What is preprocessed already in the pre-training data set's folder, and by which plans."""
 
 from pathlib import Path
-from typing import Any
 
 from nnssl_plugin.planning.alignment import Alignment
-from nnssl_plugin.planning.plans_file import configuration_of, plans_of
-
-# Entries of a configuration that decide what its preprocessed images hold.
-PREPROCESSING = (
-    "preprocessor_name",
-    "spacing",
-    "normalization_schemes",
-    "use_mask_for_norm",
-    "resampling_fn_data",
-    "resampling_fn_data_kwargs",
-    "resampling_fn_seg",
-    "resampling_fn_seg_kwargs",
-)
+from nnssl_plugin.planning.plans_file import plans_of, preprocessing_by_identifier
 
 
 def conflicts(alignment: Alignment) -> dict[str, str]:
@@ -25,8 +12,8 @@ def conflicts(alignment: Alignment) -> dict[str, str]:
     Plans files are what tells how preprocessed images were made: a folder that none of them, or one of them
     otherwise, describes cannot be taken for aligned.
     """
-    wanted = _preprocessing_by_identifier(alignment.plans)
-    own = {name: _preprocessing_by_identifier(plans) for name, plans in plans_of(alignment.pretrain).items()}
+    wanted = preprocessing_by_identifier(alignment.plans)
+    own = {name: preprocessing_by_identifier(plans) for name, plans in plans_of(alignment.pretrain).items()}
     found = {}
     for identifier, preprocessing in wanted.items():
         described = {name: entries[identifier] for name, entries in own.items() if identifier in entries}
@@ -39,18 +26,6 @@ def conflicts(alignment: Alignment) -> dict[str, str]:
     if name in own and own[name] != wanted:
         found[f"{name}.json"] = f"preprocesses otherwise than {name} of {alignment.target}"
     return found
-
-
-def _preprocessing_by_identifier(plans: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    shared = {
-        "transpose_forward": plans["transpose_forward"],
-        "intensities": plans.get("foreground_intensity_properties_per_channel"),
-    }
-    entries = {}
-    for name in plans["configurations"]:
-        configuration = configuration_of(plans, name)
-        entries[configuration["data_identifier"]] = {key: configuration.get(key) for key in PREPROCESSING} | shared
-    return entries
 
 
 def missing_cases(alignment: Alignment, folder: Path) -> list[str]:

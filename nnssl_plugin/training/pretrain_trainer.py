@@ -181,12 +181,11 @@ class PretrainTrainer(nnUNetTrainer):
             dist.barrier()
         training, validation = self.do_split()
         records = gather_cohort(
-            Path(self.preprocessed_dataset_folder_base),
+            self.plans_manager.plans,
             self.configuration_manager.data_identifier,
             self.dataset_json,
             training,
             validation,
-            self.configuration_manager.configuration,
             self.settings.datasets,
             self.print_to_log_file,
         )

@@ -1,0 +1,70 @@
+"""Two runs on the same cases: means, and differences paired by case."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nnssl_plugin.errors import InputError
+
+RESAMPLINGS = 10_000
+SEED = 12345
+
+
+@dataclass(frozen=True)
+class RegionComparison:
+    """Scores of one region, in one order of cases.
+
+    `interval`: 95 % bootstrap interval of the mean difference, over cases; the spread of other seeds is not in it.
+    """
+
+    region: str
+    first: npt.NDArray[np.float64]
+    second: npt.NDArray[np.float64]
+    interval: tuple[float, float]
+
+    @property
+    def difference(self) -> float:
+        """Mean of first minus second."""
+        return float(np.mean(self.first - self.second))
+
+
+def compare(first: Mapping[str, Any], second: Mapping[str, Any], metric: str = "Dice") -> list[RegionComparison]:
+    """Compare two results of `nnssl_plugin evaluate`, region by region.
+
+    Raises:
+        InputError: they are not of the same cases.
+    """
+    if first["cases"].keys() != second["cases"].keys():
+        differ = sorted(first["cases"].keys() ^ second["cases"].keys())
+        raise InputError(f"the two results are not of the same cases; only one of them has {', '.join(differ)}")
+    compared = []
+    for region in first["mean"]:
+        scores = [
+            np.array([result["cases"][case][region][metric] for case in sorted(first["cases"])], dtype=float)
+            for result in (first, second)
+        ]
+        compared.append(RegionComparison(region, *scores, bootstrap_interval(scores[0] - scores[1])))
+    return compared
+
+
+def bootstrap_interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Percentile bootstrap 95 % interval of the mean, seeded."""
+    rng = np.random.default_rng(SEED)
+    means = rng.choice(values, (RESAMPLINGS, len(values))).mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def text_table(titles: Sequence[str], compared: Sequence[RegionComparison]) -> str:
+    """The comparison as text, for a terminal; `titles`: of the first and the second run."""
+    rows = {
+        f"Dice, mean of {len(compared[0].first)} test cases": [one.region for one in compared],
+        titles[0]: [f"{one.first.mean():.3f}" for one in compared],
+        titles[1]: [f"{one.second.mean():.3f}" for one in compared],
+        "difference": [f"{one.difference:+.3f}" for one in compared],
+    }
+    width = max(map(len, rows))
+    return "\n".join(f"{title:{width}}" + "".join(f"{value:>9}" for value in values) for title, values in rows.items())

@@ -1,0 +1,93 @@
+"""Figures of results: scores case by case, and curves of trainings."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nnssl_plugin.report.comparison import RegionComparison
+
+COLOURS = ("#0b63a5", "#d1600a")
+GREY = "#8a949e"
+CHANCE = "_chance"
+
+
+def case_scores(titles: Sequence[str], compared: Sequence[RegionComparison]) -> Figure:
+    """Dice of every case in both runs, the two of a case joined; means as bars.
+
+    Args:
+        titles: of the first and the second run.
+        compared: one panel per region.
+    """
+    figure = Figure(figsize=(2.1 * len(compared) + 0.5, 3.4), layout="constrained")
+    axes = figure.subplots(1, len(compared), sharey=True, squeeze=False)[0]
+    for axis, one in zip(axes, compared, strict=True):
+        pair = np.stack([one.second, one.first])
+        axis.plot([0, 1], pair, color=GREY, linewidth=0.8, alpha=0.7, zorder=1)
+        for x, scores, colour in zip((0, 1), pair, COLOURS[::-1], strict=True):
+            axis.scatter(np.full(len(scores), x), scores, color=colour, s=22, zorder=2, edgecolor="white", linewidth=0.6)
+            axis.hlines(scores.mean(), x - 0.25, x + 0.25, color=colour, linewidth=2.5, zorder=3)
+        axis.set_xticks([0, 1], [titles[1].replace(" ", "\n", 1), titles[0].replace("-", "-\n", 1)])
+        axis.set_xlim(-0.5, 1.5)
+        axis.set_ylim(-0.03, 1.03)
+        axis.set_title(one.region)
+        _plain(axis)
+    axes[0].set_ylabel("Dice")
+    return figure
+
+
+def pretext_curves(logging: Mapping[str, Any], steps_per_epoch: int) -> Figure | None:
+    """Every measure of a pre-training that has a chance level, beside it; None where there is none.
+
+    Args:
+        logging: what `PretextLogger` keeps in a checkpoint.
+        steps_per_epoch: optimisation steps.
+    """
+    names = [key.removeprefix("val/") for key in logging if key.startswith("val/") and key + CHANCE in logging]
+    if not names:
+        return None
+    figure = Figure(figsize=(3.4 * len(names), 2.9), layout="constrained")
+    for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        steps = _steps(logging[f"val/{name}"], steps_per_epoch)
+        axis.plot(steps, logging[f"train/{name}"], color=COLOURS[0], label="training patches")
+        axis.plot(steps, logging[f"val/{name}"], color=COLOURS[0], alpha=0.4, label="without augmentation")
+        axis.plot(steps, logging[f"val/{name}{CHANCE}"], ":", color=GREY, label="chance")
+        axis.set_title(name.replace("/", ": ").replace("_", " "))
+        axis.set_xlabel("step")
+        axis.set_ylim(bottom=0)
+        axis.legend(fontsize=7, frameon=False)
+        _plain(axis)
+    return figure
+
+
+def finetuning_curves(runs: Mapping[str, Mapping[str, Any]], steps_per_epoch: int) -> Figure:
+    """Training loss and nnU-Net's pseudo-Dice of each run.
+
+    Args:
+        runs: title → what nnU-Net's logger keeps in a checkpoint.
+        steps_per_epoch: optimisation steps.
+    """
+    figure = Figure(figsize=(8.6, 2.9), layout="constrained")
+    panels = {"train_losses": "training loss (Dice + cross-entropy)", "mean_fg_dice": "pseudo-Dice (patches of test cases)"}
+    for axis, (key, title) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+        for (run, logging), colour in zip(runs.items(), COLOURS, strict=False):
+            axis.plot(_steps(logging[key], steps_per_epoch), logging[key], color=colour, label=run)
+        axis.set_title(title)
+        axis.set_xlabel("step")
+        axis.legend(fontsize=8, frameon=False)
+        _plain(axis)
+    return figure
+
+
+def _steps(values: Sequence[float], steps_per_epoch: int) -> list[int]:
+    return [steps_per_epoch * (epoch + 1) for epoch in range(len(values))]
+
+
+def _plain(axis: Axes) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=8)
+    axis.title.set_fontsize(10)
+    axis.grid(axis="y", color="#e6eaee", linewidth=0.8)
+    axis.set_axisbelow(True)

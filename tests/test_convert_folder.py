@@ -1,0 +1,187 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from nnssl_plugin.conversion.label_scheme import scheme_from_names, scheme_from_values
+from nnssl_plugin.errors import InputError
+from tests.scans import dataset_json, image, names_in, read, run_convert, segmentation, write
+
+PATTERNS = ("--modality", "T1=*_t1.nii.gz", "T1c=*_t1c.nii.gz")
+LABEL = ("--label", "*_seg.nii.gz")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return tmp_path / "any scans"
+
+
+@pytest.fixture
+def raw(nnunet_folders: Path) -> Path:
+    return nnunet_folders / "nnUNet_raw"
+
+
+def folder_case(folder: Path, name: str, labels=(1,), modalities=("t1", "t1c")) -> None:
+    for seed, modality in enumerate(modalities):
+        write(folder / name / f"{name}_{modality}.nii.gz", image(seed))
+    if labels is not None:
+        write(folder / name / f"{name}_seg.nii.gz", segmentation(*labels))
+
+
+def test_patterns_tell_modalities_apart(source: Path, raw: Path):
+    folder_case(source, "patient a")
+    assert run_convert("folder", "-i", source, "-d", 505, *PATTERNS, *LABEL) == 0
+    folder = raw / "Dataset505_anyscans"
+    assert names_in(folder / "imagesTr") == ["patient a_0000.nii.gz", "patient a_0001.nii.gz"]
+    np.testing.assert_array_equal(read(folder / "imagesTr" / "patient a_0000.nii.gz"), image(0))
+    np.testing.assert_array_equal(read(folder / "imagesTr" / "patient a_0001.nii.gz"), image(1))
+    description = dataset_json(folder)
+    assert description["channel_names"] == {"0": "T1", "1": "T1c"}
+    assert description["labels"] == {"background": 0, "label 1": 1}
+    assert "regions_class_order" not in description
+    assert description["nnssl_plugin"]["cases"] == {"patient a": {"patient": "patient a", "missing": []}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--modality", "T1=*_t1.nii.gz", "X=*1.nii.gz"), r"a_t1.nii.gz matches the patterns of T1 and X"),
+        (("--modality", "T1=a_t1.nii.gz*"), r"its \* stands for nothing"),
+        (("--modality", "T1=a_t1.nii.gz"), r"expected a file name with one \*"),
+        (("--modality", "T1=*_*.nii.gz"), r"expected a file name with one \*"),
+        (("--modality", "T1"), "expected another NAME=PATTERN"),
+        (("--modality", "T1=*_t1.nii.gz", "T1=*_t1c.nii.gz"), "expected another NAME=PATTERN"),
+        (("--modality", "T1=*_t1.nii.gz", "T2=*_t2.nii.gz"), r"no file below .* matches '\*_t2.nii.gz' \(T2\)"),
+        (("--modality", "label=*_t1.nii.gz", *LABEL), "cannot be called 'label'"),
+        ((*PATTERNS, "--label", "*_mask.nii.gz"), r"matches '\*_mask.nii.gz' \(label\)"),
+        ((*PATTERNS, "--label-name", "tumour=1"), "--label names none"),
+        ((*PATTERNS, *LABEL, "--label-name", "tumour"), "'tumour': expected a new NAME=VALUE"),
+        ((*PATTERNS, *LABEL, "--patient", "a"), "no group"),
+        ((*PATTERNS, *LABEL, "--patient", "(a"), "no regular expression"),
+        ((*PATTERNS, *LABEL, "--patient", "(b)"), "no patient in the case name 'a'"),
+    ],
+)
+def test_patterns_that_make_no_sense(source: Path, raw: Path, arguments, complaint):
+    folder_case(source, "a")
+    with pytest.raises(InputError, match=complaint):
+        run_convert("folder", "-i", source, "-d", 505, *arguments)
+    assert names_in(raw) == []
+
+
+def test_incomplete_labelled_cases_go_to_the_unlabelled_data_set(source: Path, raw: Path):
+    folder_case(source, "a")
+    folder_case(source, "b", modalities=("t1",))
+    folder_case(source, "c", modalities=("t1c",), labels=None)
+    arguments = ("folder", "-i", source, "-d", 505, "--name", "X", *PATTERNS, *LABEL)
+    assert run_convert(*arguments, "--unlabelled-id", 506) == 0
+    assert names_in(raw) == ["Dataset505_X", "Dataset506_XUnlabelled"]
+    missing = {name: case["missing"] for name, case in cases_of(raw / "Dataset506_XUnlabelled").items()}
+    assert missing == {"b": ["T1c"], "c": ["T1"]}
+    zero = sitk.ReadImage(str(raw / "Dataset506_XUnlabelled" / "imagesTr" / "c_0000.nii.gz"))
+    present = sitk.ReadImage(str(source / "c" / "c_t1c.nii.gz"))
+    assert (zero.GetSpacing(), zero.GetOrigin()) == (present.GetSpacing(), present.GetOrigin())
+
+
+def test_a_label_without_any_image(source: Path, raw: Path, capsys):
+    folder_case(source, "a")
+    folder_case(source, "b", modalities=())
+    assert run_convert("folder", "-i", source, "-d", 505, *PATTERNS, *LABEL, "--unlabelled-id", 506) == 1
+    assert "b: lacks T1, T1c" in capsys.readouterr().out
+
+
+def test_patients_are_never_split(source: Path, raw: Path):
+    names = [f"p{patient}_visit{visit}" for patient in range(6) for visit in (1, 2)]
+    for name in names:
+        folder_case(source, name)
+    assert run_convert("folder", "-i", source, "-d", 505, *PATTERNS, *LABEL, "--patient", r"^(p\d)_") == 0
+    cases = cases_of(raw / "Dataset505_anyscans")
+    assert {name: case["patient"] for name, case in cases.items()} == {name: name[:2] for name in names}
+    assert (raw / "Dataset505_anyscans" / "splits_final.json").exists()
+
+
+@pytest.mark.parametrize("ending", [".nii", ".mha", ".nrrd"])
+def test_other_formats_are_converted(source: Path, raw: Path, capsys, ending: str):
+    direction = (0, 1, 0, -1, 0, 0, 0, 0, 1)
+    original = write(source / f"a_t1{ending}", image(), spacing=(0.5, 0.7, 3), origin=(1, 2, 3), direction=direction)
+    assert run_convert("folder", "-i", source, "-d", 505, "--modality", f"T1=*_t1{ending}") == 0
+    target = sitk.ReadImage(str(raw / "Dataset505_anyscansUnlabelled" / "imagesTr" / "a_0000.nii.gz"))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(target), image())
+    expected = sitk.ReadImage(str(original))
+    for quantity in ("GetSpacing", "GetOrigin", "GetDirection"):
+        np.testing.assert_allclose(getattr(target, quantity)(), getattr(expected, quantity)(), atol=1e-6)
+    assert "1 converted" in capsys.readouterr().out
+
+
+def test_truncated_file_of_another_format(source: Path, raw: Path):
+    path = write(source / "a_t1.nrrd", image())
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InputError, match=r"a: T1: .*a_t1.nrrd is truncated or damaged"):
+        run_convert("folder", "-i", source, "-d", 505, "--modality", "T1=*_t1.nrrd")
+
+
+def test_values_become_classes_only_without_a_gap(source: Path, raw: Path):
+    folder_case(source, "a", labels=(1,))
+    folder_case(source, "b", labels=(4,))
+    with pytest.raises(InputError, match=r"values 0, 1, 4: nnU-Net wants .*--label-name"):
+        run_convert("folder", "-i", source, "-d", 505, *PATTERNS, *LABEL)
+    assert scheme_from_values([2, 1]).labels == {"background": 0, "label 1": 1, "label 2": 2}
+
+
+def test_named_classes_and_regions():
+    classes = scheme_from_names(["anterior=1", "posterior=2"])
+    assert classes.labels == {"background": 0, "anterior": 1, "posterior": 2}
+    assert classes.regions_class_order is None
+    # BraTS up to 2021: 1 necrosis, 2 oedema, 4 enhancing.
+    regions = scheme_from_names(["whole=1,2,4", "core=1,4", "enhancing=4"])
+    assert regions.regions_class_order == [2, 1, 4]
+    assert regions.values == {0, 1, 2, 4}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a=1", "a=2"],
+        ["=1"],
+        ["a=x"],
+        ["a=1", "b=3"],
+        ["a=0"],
+        ["a=1", "b=1"],
+        ["core=1,3", "whole=1,2,3"],
+        ["whole=0,1"],
+    ],
+)
+def test_names_that_nnunet_could_not_use(names):
+    with pytest.raises(InputError, match="--label-name"):
+        scheme_from_names(names)
+
+
+def test_lgg(real_data: Path, raw: Path, capsys):
+    patterns = ("T1=*_t1.nii.gz", "FLAIR=*_flair.nii.gz", "T1c=*_t1c.nii.gz")
+    arguments = ("folder", "-i", real_data / "lgg", "-d", 505, "--modality", *patterns, *LABEL)
+    assert run_convert(*arguments, "--label-name", "whole_tumour=1", "--unlabelled-id", 506) == 0
+    labelled, unlabelled = (cases_of(raw / name) for name in ("Dataset505_lgg", "Dataset506_lggUnlabelled"))
+    assert (len(labelled), len(unlabelled)) == (70, 10)
+    assert not any(case["missing"] for case in labelled.values())
+    assert sorted(tuple(case["missing"]) for case in unlabelled.values()) == [("T1", "T1c")] * 6 + [("T1c",)] * 4
+    assert "missing: T1c in 10 cases, T1 in 6 cases" in capsys.readouterr().out
+
+
+def test_lgg_strict(real_data: Path, raw: Path):
+    patterns = ("T1=*_t1.nii.gz", "FLAIR=*_flair.nii.gz", "T1c=*_t1c.nii.gz")
+    with pytest.raises(InputError, match="left out: 10 cases"):
+        run_convert("folder", "-i", real_data / "lgg", "-d", 505, "--modality", *patterns, *LABEL, "--strict")
+    assert names_in(raw) == []
+
+
+def test_brains_at_2_mm(real_data: Path, raw: Path):
+    patterns = ("T1=*_t1.nii.gz", "T1c=*_t1c.nii.gz", "T2=*_t2.nii.gz", "FLAIR=*_flair.nii.gz")
+    arguments = ("folder", "-i", real_data / "mr-brain-2mm", "-d", 505, "--modality", *patterns, *LABEL)
+    assert run_convert(*arguments, "--regions", "brats2023", "--unlabelled-id", 506) == 0
+    assert dataset_json(raw / "Dataset505_mr-brain-2mm")["labels"]["tumor core"] == [1, 3]
+    assert len(cases_of(raw / "Dataset505_mr-brain-2mm")) == 4
+    assert len(cases_of(raw / "Dataset506_mr-brain-2mmUnlabelled")) == 6
+
+
+def cases_of(folder: Path) -> dict:
+    return dataset_json(folder)["nnssl_plugin"]["cases"]

@@ -1,0 +1,170 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nnssl_plugin.data import case_index
+from nnssl_plugin.data.case_index import CaseRecord, build_case_index
+from nnssl_plugin.data.loader import PretrainingDataLoader, intensity_statistics
+from nnssl_plugin.data.patch_position import draw_patch_position
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.transforms.augmentation import stock_augmentation
+from nnssl_plugin.transforms.denormalization import DenormalizationSettings, DenormalizationTransform
+from tests.synthetic import BACKGROUND, MODALITIES, NAME, brain, make_plans, write_dataset
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_dataset(tmp_path, make_plans())
+    return tmp_path / "nnUNet_preprocessed" / NAME / "nnUNetPlans_3d"
+
+
+def index(folder: Path, patients: dict[str, str] | None = None) -> list[CaseRecord]:
+    cases = sorted(file.stem for file in folder.glob("*.b2nd") if not file.stem.endswith("_seg"))
+    return build_case_index(folder, cases, MODALITIES, patients or {case: case for case in cases})
+
+
+def loader(
+    records: list[CaseRecord], patch: tuple[int, ...] = (16, 16, 16), size: int = 4, augment: bool = False
+) -> PretrainingDataLoader:
+    denormalization = DenormalizationTransform(intensity_statistics(records), DenormalizationSettings())
+    if not augment:
+        return PretrainingDataLoader(records, size, patch, patch, 0.1, denormalization)
+    initial = tuple(s + 8 for s in patch)
+    transforms = stock_augmentation(patch, (-0.5, 0.5), tuple(range(len(patch))), False, [False] * 4)
+    return PretrainingDataLoader(records, size, initial, patch, 0.1, denormalization, *transforms)
+
+
+def test_index_holds_what_the_image_says(folder: Path) -> None:
+    record = index(folder)[2]
+    image = brain(2)
+    inside = (image != BACKGROUND).all(axis=0)
+    assert record.case == "case02"
+    np.testing.assert_allclose(record.background, BACKGROUND, atol=1e-6)
+    assert record.foreground_voxels == inside.sum()
+    assert inside[tuple(record.locations.T)].all()
+    np.testing.assert_allclose(record.mean, [c[inside].mean() for c in image], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(record.quantiles[:, 16], [np.median(c[inside]) for c in image], rtol=1e-4, atol=1e-5)
+
+
+def test_index_is_cached_until_the_image_changes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index(folder)
+    written: list[str] = []
+    original = case_index._write_cache
+    monkeypatch.setattr(
+        case_index, "_write_cache", lambda image, *rest: (written.append(image.stem), original(image, *rest))
+    )
+    index(folder)
+    assert written == []
+    image = folder / "case01.b2nd"
+    image.touch()
+    index(folder)
+    assert written == ["case01"]
+    assert not list(folder.parent.glob("nnssl_plugin_cache/**/*.part"))
+
+
+def test_broken_images_are_named(tmp_path: Path) -> None:
+    plans = make_plans()
+    write_dataset(tmp_path, plans, cases=2)
+    folder = tmp_path / "nnUNet_preprocessed" / NAME / "nnUNetPlans_3d"
+    with pytest.raises(InputError, match=r"case07.*nnssl_plugin align"):
+        build_case_index(folder, ["case00", "case07"], MODALITIES, {})
+    with pytest.raises(InputError, match=r"case00.*4 channels.*names 2"):
+        case_index.gather_arrays(folder / "case00.b2nd", ["T1", "T2"])
+
+
+def test_nan_is_named_by_case_and_modality(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = brain(0)
+    image[2, 5, 5, 5] = np.nan
+    monkeypatch.setattr(case_index, "open_image", lambda _: image)
+    with pytest.raises(InputError, match="case00, modality T2"):
+        case_index.gather_arrays(folder / "case00.b2nd", MODALITIES)
+
+
+def test_constant_channel_is_a_missing_modality(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = brain(0)
+    image[1] = 0
+    monkeypatch.setattr(case_index, "open_image", lambda _: image)
+    arrays = case_index.gather_arrays(folder / "case00.b2nd", MODALITIES)
+    assert arrays["present"].tolist() == [True, False, True, True]
+    image[:] = 3
+    with pytest.raises(InputError, match="every modality is constant"):
+        case_index.gather_arrays(folder / "case00.b2nd", MODALITIES)
+
+
+@pytest.mark.parametrize("augment", [False, True])
+@pytest.mark.parametrize("patch", [(16, 16, 16), (16, 16)])
+def test_batch_has_what_the_objectives_need(folder: Path, augment: bool, patch: tuple[int, ...]) -> None:
+    np.random.seed(0)
+    batch = next(loader(index(folder), patch, augment=augment))
+    assert batch["data"].shape == batch["denormalized"].shape == (4, 4, *patch)
+    assert batch["foreground"].shape == (4, 1, *patch)
+    assert batch["foreground"].dtype == torch.bool
+    assert batch["denormalized_target"].shape == batch["present"].shape == (4, 4)
+    assert (batch["denormalized_target"] != torch.arange(4)).all()
+    assert len(set(batch["patient"].tolist())) == len(set(batch["keys"])) == 4
+    assert torch.isfinite(batch["data"]).all()
+    assert 0.1 < batch["foreground"].float().mean() < 1
+
+
+def test_patch_is_what_lies_there_in_the_image(folder: Path) -> None:
+    np.random.seed(0)
+    batch = next(loader(index(folder), (24, 24, 24)))
+    for i, case in enumerate(batch["keys"]):
+        image = brain(int(case[-2:]))
+        np.testing.assert_array_equal(batch["data"][i], image)
+        np.testing.assert_array_equal(batch["foreground"][i, 0], (image != BACKGROUND).any(axis=0))
+
+
+def test_patch_larger_than_the_image_is_padded_with_zeros_outside_the_foreground(folder: Path) -> None:
+    batch = next(loader(index(folder), (32, 32, 32)))
+    assert (batch["data"][:, :, :4] == 0).all()
+    assert not batch["foreground"][:, :, :4].any()
+
+
+def test_missing_modality_stays_empty_under_augmentation(folder: Path) -> None:
+    records = index(folder)
+    records = [CaseRecord(**{**record.__dict__, "present": np.array([True, True, False, True])}) for record in records]
+    np.random.seed(1)
+    batches = [next(loader(records, augment=True)) for _ in range(8)]
+    assert all((batch["data"][:, 2] == 0).all() and (batch["denormalized"][:, 2] == 0).all() for batch in batches)
+    assert all((batch["denormalized_target"][:, [0, 1, 3]] != 2).all() for batch in batches)
+
+
+def test_sessions_of_a_patient_share_an_index_and_small_cohorts_repeat_patients(folder: Path) -> None:
+    patients = {f"case{i:02d}": f"patient{i // 3}" for i in range(6)}
+    batch = next(loader(index(folder, patients), size=4))
+    assert sorted(batch["patient"].tolist()) == [0, 0, 1, 1]
+    assert all(patients[key] == f"patient{p}" for key, p in zip(batch["keys"], batch["patient"].tolist(), strict=True))
+
+
+def test_never_opens_a_segmentation_or_the_class_locations(folder: Path) -> None:
+    for file in [*folder.glob("*_seg.b2nd"), *folder.glob("*.pkl")]:
+        file.unlink()
+    next(loader(index(folder), augment=True))
+
+
+def test_seeded_loader_repeats_and_survives_pickling(folder: Path) -> None:
+    first = loader(index(folder), augment=True)
+    batches = []
+    for source in (first, pickle.loads(pickle.dumps(first))):
+        np.random.seed(5)
+        torch.manual_seed(5)
+        batches.append(next(source))
+    assert batches[0]["keys"] == batches[1]["keys"]
+    torch.testing.assert_close(batches[0]["data"], batches[1]["data"])
+
+
+def test_drawn_patches_have_foreground_in_every_quarter() -> None:
+    mask = np.zeros((40, 60, 60), dtype=bool)
+    mask[10:30, 15:45, 15:45] = True
+    locations = np.argwhere(mask)
+    rng = np.random.RandomState(0)
+    for _ in range(50):
+        start = draw_patch_position(mask.shape, (16, 16, 16), locations, len(locations), 0.1, rng)
+        z, y, x = start
+        quarters = [mask[z : z + 16, y + a : y + a + 8, x + b : x + b + 8].mean() for a in (0, 8) for b in (0, 8)]
+        assert (start >= 0).all()
+        assert min(quarters) >= 0.1

@@ -1,0 +1,54 @@
+import json
+
+import pytest
+
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.settings import Settings, known_settings, settings_from_dict, settings_from_plans, settings_with
+
+
+def test_round_trip_through_json() -> None:
+    settings = settings_with(Settings(), ["pretraining.epochs=3", "pretraining.datasets=[502]", "finetuning.seed=7"])
+    again = settings_from_dict(json.loads(json.dumps(settings.to_dict())))
+    assert again == settings
+    assert (again.pretraining.epochs, again.pretraining.datasets, again.finetuning.seed) == (3, [502], 7)
+
+
+def test_plans_without_settings_have_the_defaults() -> None:
+    assert settings_from_plans({"plans_name": "nnUNetPlans"}) == Settings()
+
+
+def test_assignments_keep_what_they_do_not_name() -> None:
+    first = settings_with(Settings(), ["pretraining.objectives.slem.weight=0.5"])
+    second = settings_with(first, ["pretraining.denormalization.mode=moments"])
+    assert second.pretraining.objectives.slem.weight == 0.5
+    assert second.pretraining.denormalization.mode == "moments"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("pretraining.epoch=3", "unknown setting 'pretraining.epoch'; the nearest known one is 'pretraining.epochs'"),
+        ("pretraning.objectives.slem.gap=3", "'pretraining.objectives.slem.gap'"),
+        ("pretraining.epochs=many", "'pretraining.epochs'.*got 'many'"),
+        ("pretraining.epochs=2.5", "'pretraining.epochs'.*got 2.5"),
+        ("pretraining.epochs=0", "greater than or equal to 1"),
+        ("pretraining.objectives.slem.weight=-1", "greater than or equal to 0"),
+        ("pretraining.denormalization.mode=affine", "'moments', 'local_moments' or 'quantile'"),
+        ("pretraining.objectives=1", "unknown setting 'pretraining.objectives'"),
+        ("pretraining.epochs", "name=value"),
+    ],
+)
+def test_mistakes_are_named(assignment: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        settings_with(Settings(), [assignment])
+
+
+def test_unknown_key_in_a_plans_file_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"unknown setting 'finetuning\.initial_lrr'.*'finetuning\.initial_lr'"):
+        settings_from_plans({"nnssl_plugin": {"finetuning": {"initial_lrr": 0.1}}})
+
+
+def test_every_setting_has_a_name() -> None:
+    assert {"pretraining.seed", "pretraining.objectives.contrastive.temperature", "finetuning.epochs"} <= set(
+        known_settings()
+    )

@@ -1,0 +1,434 @@
+"""The trainers inside the real nnU-Net, on a tiny preprocessed data set."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
+from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint, run_training
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+from nnssl_plugin.commands.trainers import trainers_folder
+from nnssl_plugin.errors import InputError
+from tests.synthetic import NAME, make_plans, write_dataset
+
+TINY = {"epochs": 2, "iterations_per_epoch": 2, "validation_iterations": 2, "save_every": 1, "seed": 3}
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def environment(nnunet_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("nnUNet_extTrainer", str(trainers_folder()))
+    monkeypatch.setenv("nnUNet_n_proc_DA", "0")
+    torch.set_num_threads(1)
+    return nnunet_folders
+
+
+def prepare(
+    folder: Path,
+    residual: bool = False,
+    channels: int = 4,
+    pretraining: Any = None,
+    finetuning: Any = None,
+    **extra: Any,
+) -> Path:
+    """Write the data set with its plans and return the results folder of the data set."""
+    settings = {"pretraining": {**TINY, **(pretraining or {})}, "finetuning": {**TINY, **(finetuning or {})}}
+    write_dataset(folder, make_plans(settings, residual, channels), channels=channels, **extra)
+    return folder / "nnUNet_results" / NAME
+
+
+def pretrain(configuration: str = "3d_fullres", fold: int | str = 0, **options: Any) -> None:
+    run_training(NAME, configuration, fold, "SSLPretrainTrainer", "Tiny", device=CPU, **options)
+
+
+def output(
+    results: Path, trainer: str = "SSLPretrainTrainer", configuration: str = "3d_fullres", fold: int | str = 0
+) -> Path:
+    return results / f"{trainer}__Tiny__{configuration}" / f"fold_{fold}"
+
+
+def checkpoint(file: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=False)
+    return loaded
+
+
+@pytest.mark.parametrize("name", ["SSLPretrainTrainer", "SSLFinetuneTrainer", "SSLScratchTrainer"])
+def test_nnunet_finds_the_trainers(name: str) -> None:
+    found = recursive_find_trainer_class_by_name(name)
+    assert found.__name__ == name
+    assert issubclass(found, nnUNetTrainer)
+
+
+@pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
+@pytest.mark.parametrize("residual", [False, True])
+def test_stock_nnunet_loads_the_pretrained_weights(environment: Path, configuration: str, residual: bool) -> None:
+    results = prepare(environment, residual, pretraining={"epochs": 1})
+    pretrain(configuration)
+    file = output(results, configuration=configuration) / "checkpoint_final.pth"
+    stock = get_trainer_from_args(NAME, configuration, 0, "nnUNetTrainer", "Tiny", device=CPU)
+    maybe_load_checkpoint(stock, False, False, str(file))
+    loaded, saved = stock.network.state_dict(), checkpoint(file)["network_weights"]
+    assert set(loaded) == set(saved), "the complete stock network, no more and no less"
+    for key, value in loaded.items():
+        assert saved[key].device == CPU
+        assert saved[key].shape == value.shape
+        if ".seg_layers." not in key:
+            assert torch.equal(saved[key], value)
+    fresh = get_trainer_from_args(NAME, configuration, 0, "SSLPretrainTrainer", "Tiny", device=CPU)
+    fresh.initialize()
+    before = fresh.network.state_dict()
+    for part in ("encoder.", "decoder.stages.", "decoder.transpconvs."):
+        keys = [key for key in saved if key.startswith(part) and key.endswith("weight")]
+        assert any(not torch.equal(before[key], saved[key]) for key in keys), f"{part} was trained"
+
+
+def test_pretraining_needs_no_label_and_shares_no_case_or_path(environment: Path) -> None:
+    results = prepare(environment, dataset={"case00": {"images": ["/secret/case00.nii.gz"], "label": "/secret/x"}})
+    preprocessed = environment / "nnUNet_preprocessed" / NAME
+    for file in [*preprocessed.rglob("*_seg.b2nd"), *preprocessed.rglob("*.pkl")]:
+        file.unlink()
+    pretrain()
+    folder = output(results)
+    content = (folder / "checkpoint_final.pth").read_bytes()
+    for secret in (b"case00", b"/secret", str(environment).encode()):
+        assert secret not in content
+    summary = json.loads((folder / "validation" / "summary.json").read_text())
+    for name in (
+        "slem/accuracy",
+        "slem/accuracy_chance",
+        "contrastive/retrieval",
+        "contrastive/uniformity",
+        "restoration/hidden_error",
+    ):
+        assert np.isfinite(summary["mean"][name])
+    assert summary["effective_rank"] > 0
+    assert {file.name for file in (folder / "validation").glob("*.png")} == {
+        "slem.png",
+        "contrastive.png",
+        "restoration.png",
+    }
+    assert (folder / "progress.png").stat().st_size > 0
+    assert not list(folder.rglob("*.part"))
+
+
+def test_only_training_cases_of_the_fold_and_of_further_data_sets(environment: Path) -> None:
+    prepare(environment, pretraining={"datasets": ["Dataset902_More"]})
+    patients = {"case10": {"patient": "case04", "missing": []}}
+    write_dataset(
+        environment,
+        make_plans(),
+        cases=3,
+        name="Dataset902_More",
+        first=10,
+        nnssl_plugin={"unlabelled": True, "cases": patients},
+    )
+    trainer = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
+    # case04 and case05 validate fold 0; case10 is another session of case04's patient.
+    assert [record.case for record in trainer.cohort] == ["case00", "case01", "case02", "case03", "case11", "case12"]
+    trainer = get_trainer_from_args(NAME, "3d_fullres", "all", "SSLPretrainTrainer", "Tiny", device=CPU)
+    assert len(trainer.cohort) == 9
+
+
+def test_further_data_set_must_be_preprocessed_alike(environment: Path) -> None:
+    prepare(environment, pretraining={"datasets": ["Dataset902_More"]})
+    other = make_plans()
+    other["configurations"]["3d_fullres"]["spacing"] = [2.0, 1.0, 1.0]
+    write_dataset(environment, other, cases=3, name="Dataset902_More", first=10)
+    with pytest.raises(InputError, match=r"Dataset902_More was preprocessed otherwise.*spacing \[2\.0.*align"):
+        _ = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU).cohort
+
+
+def test_seeded_runs_repeat_and_a_resumed_one_equals_an_uninterrupted_one(environment: Path) -> None:
+    results = prepare(environment, pretraining={"epochs": 3})
+    pretrain()
+    folder = output(results)
+    whole = checkpoint(folder / "checkpoint_final.pth")
+    for file in folder.glob("*.pth"):
+        file.unlink()
+    trainer = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
+    stop_after(trainer, epochs=2)
+    assert {file.name for file in folder.glob("*.pth")} == {"checkpoint_best.pth", "checkpoint_latest.pth"}
+    pretrain(continue_training=True)
+    resumed = checkpoint(folder / "checkpoint_final.pth")
+    assert resumed["current_epoch"] == whole["current_epoch"] == 3
+    for key, value in whole["network_weights"].items():
+        assert torch.equal(value, resumed["network_weights"][key]), key
+    for key, value in whole["nnssl_plugin"]["heads"].items():
+        assert torch.equal(value, resumed["nnssl_plugin"]["heads"][key]), key
+    assert whole["logging"]["train_losses"] == resumed["logging"]["train_losses"]
+
+
+def stop_after(trainer: Any, epochs: int) -> None:
+    """Run a trainer and stop it, as a kill would, in the middle of the epoch that follows `epochs`."""
+    original: Callable[[dict], dict] = trainer.train_step
+
+    def step(batch: dict) -> dict:
+        if trainer.current_epoch == epochs:
+            raise KeyboardInterrupt
+        return original(batch)
+
+    trainer.train_step = step
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run_training()
+
+
+@pytest.mark.slow
+def test_killed_in_mid_epoch_and_continued_with_the_real_command(environment: Path) -> None:
+    results = prepare(environment, pretraining={"epochs": 3, "iterations_per_epoch": 40})
+    command = [
+        Path(sys.executable).parent / "nnUNetv2_train",
+        NAME,
+        "3d_fullres",
+        "0",
+        "-tr",
+        "SSLPretrainTrainer",
+        "-p",
+        "Tiny",
+        "-device",
+        "cpu",
+    ]
+    latest = output(results) / "checkpoint_latest.pth"
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+    deadline = time.time() + 300
+    while not latest.is_file() and time.time() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert checkpoint(latest)["current_epoch"] == 1
+    assert not latest.with_name("checkpoint_final.pth").exists()
+    done = subprocess.run([*command, "--c"], capture_output=True, text=True, check=True)
+    assert "Epoch 1" in done.stdout
+    assert "Epoch 0\n" not in done.stdout
+    assert checkpoint(latest.with_name("checkpoint_final.pth"))["current_epoch"] == 3
+
+
+def test_interrupted_write_leaves_the_previous_checkpoint(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = prepare(environment)
+    pretrain()
+    final = output(results) / "checkpoint_final.pth"
+    before = final.read_bytes()
+    trainer = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
+    trainer.initialize()
+
+    def die(_: Any, stream: Any) -> None:
+        stream.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", die)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.save_checkpoint(str(final))
+    assert final.read_bytes() == before
+
+
+def test_val_and_val_best_measure_again(environment: Path) -> None:
+    results = prepare(environment)
+    pretrain()
+    summary = output(results) / "validation" / "summary.json"
+    first = json.loads(summary.read_text())
+    summary.unlink()
+    pretrain(only_run_validation=True)
+    assert json.loads(summary.read_text()) == first, "the figures repeat"
+    best = output(results) / "checkpoint_best.pth"
+    changed = checkpoint(best)
+    changed["network_weights"] = {key: value * 0.5 for key, value in changed["network_weights"].items()}
+    torch.save(changed, best)
+    pretrain(only_run_validation=True, val_with_best=True)
+    assert json.loads(summary.read_text())["mean"] != first["mean"]
+
+
+def test_disable_checkpointing_writes_none(environment: Path) -> None:
+    results = prepare(environment, pretraining={"epochs": 1})
+    pretrain(disable_checkpointing=True)
+    assert not list(results.rglob("*.pth*"))
+    assert (output(results) / "validation" / "summary.json").is_file()
+
+
+def test_finished_run_of_other_settings_is_not_overwritten(environment: Path) -> None:
+    results = prepare(environment, pretraining={"epochs": 1})
+    pretrain()
+    before = (output(results) / "checkpoint_final.pth").stat().st_mtime_ns
+    prepare(environment, pretraining={"epochs": 1, "initial_lr": 0.5})
+    with pytest.raises(InputError, match=r"finished run that differs in pretraining\.initial_lr"):
+        pretrain()
+    with pytest.raises(InputError, match="other pretraining settings"):
+        pretrain(continue_training=True)
+    assert (output(results) / "checkpoint_final.pth").stat().st_mtime_ns == before
+
+
+def test_best_is_the_checkpoint_with_the_lowest_moving_average(environment: Path) -> None:
+    results = prepare(environment, pretraining={"epochs": 3})
+    pretrain()
+    final = checkpoint(output(results) / "checkpoint_final.pth")
+    averages = final["logging"]["ema_val_losses"]
+    losses = final["logging"]["val_losses"]
+    assert averages == pytest.approx(
+        [losses[0], 0.9 * losses[0] + 0.1 * losses[1], 0.9 * (0.9 * losses[0] + 0.1 * losses[1]) + 0.1 * losses[2]]
+    )
+    best = checkpoint(output(results) / "checkpoint_best.pth")
+    assert best["current_epoch"] - 1 == int(np.argmin(averages))
+    assert "lower is better" in best["nnssl_plugin"]["best_measure"]
+
+
+# ------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("pretraining", "channels", "message"),
+    [
+        ({}, 1, r"1 modality \(T1\).*objective slem needs 2"),
+        ({"epoch": 3}, 4, r"unknown setting 'pretraining\.epoch'.*'pretraining\.epochs'"),
+        (
+            {"objectives": {n: {"weight": 0} for n in ("slem", "contrastive", "restoration")}},
+            4,
+            "every objective has weight 0",
+        ),
+        ({"crop_size": [9, 16, 16]}, 4, r"crop_size \[9, 16, 16\].*nearest"),
+    ],
+)
+def test_bad_settings_stop_before_any_work(environment: Path, pretraining: dict, channels: int, message: str) -> None:
+    prepare(environment, channels=channels, pretraining=pretraining)
+    with pytest.raises(InputError, match=message):
+        pretrain()
+
+
+def test_no_environment_is_said_before_anything_is_made(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(environment)
+    plans = make_plans()
+    monkeypatch.delenv("nnUNet_results")
+    found = recursive_find_trainer_class_by_name("SSLPretrainTrainer")
+    with pytest.raises(InputError, match="nnUNet_results is not set"):
+        found({**plans, "continue_training": False}, "3d_fullres", 0, {}, CPU)
+
+
+def test_plans_of_another_data_set_are_refused(environment: Path) -> None:
+    prepare(environment)
+    write_dataset(environment, make_plans(), cases=2, name="Dataset902_More", first=10)
+    file = environment / "nnUNet_preprocessed" / "Dataset902_More" / "Tiny.json"
+    file.write_text(json.dumps(make_plans()))
+    with pytest.raises(InputError, match=f"belongs to {NAME}"):
+        run_training("Dataset902_More", "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
+
+
+def test_cascade_is_refused(environment: Path) -> None:
+    prepare(environment)
+    file = environment / "nnUNet_preprocessed" / NAME / "Tiny.json"
+    plans = json.loads(file.read_text())
+    plans["configurations"]["3d_fullres"]["previous_stage"] = "2d"
+    file.write_text(json.dumps(plans))
+    with pytest.raises(InputError, match="cascade"):
+        pretrain()
+
+
+def test_nnunet_outside_the_tested_range_is_said(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(environment)
+    monkeypatch.setattr("nnssl_plugin.nnunet.version", lambda _: "2.5.1")
+    with pytest.raises(InputError, match=r">= 2\.8, < 2\.9; installed is 2\.5\.1"):
+        pretrain()
+    monkeypatch.setattr("nnssl_plugin.nnunet.version", lambda _: "3.0")
+    with pytest.warns(UserWarning, match=r"installed is 3\.0"):
+        get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
+
+
+# ----------------------------------------------- fine-tuning and its control
+
+
+def finetuner(name: str = "SSLFinetuneTrainer") -> Any:
+    return get_trainer_from_args(NAME, "3d_fullres", 0, name, "Tiny", device=CPU)
+
+
+def test_finetuning_starts_from_the_weights_and_shares_no_case(environment: Path) -> None:
+    results = prepare(environment, dataset={"case00": {"images": ["/secret/a"], "label": "/secret/x"}})
+    pretrain()
+    weights = output(results) / "checkpoint_final.pth"
+    trainer = finetuner()
+    maybe_load_checkpoint(trainer, False, False, str(weights))
+    saved = checkpoint(weights)["network_weights"]
+    assert all(torch.equal(v, saved[k]) for k, v in trainer.network.state_dict().items() if ".seg_layers." not in k)
+    trainer.run_training()
+    folder = output(results, "SSLFinetuneTrainer")
+    assert checkpoint(folder / "checkpoint_final.pth")["current_epoch"] == TINY["epochs"]
+    assert b"/secret" not in (folder / "checkpoint_final.pth").read_bytes()
+    assert not list(folder.glob("*.part"))
+
+
+def test_finetuning_without_weights_and_scratch_with_weights_are_refused(environment: Path) -> None:
+    results = prepare(environment, pretraining={"epochs": 1})
+    with pytest.raises(InputError, match="started without weights"):
+        finetuner().run_training()
+    pretrain()
+    weights = str(output(results) / "checkpoint_final.pth")
+    scratch = finetuner("SSLScratchTrainer")
+    maybe_load_checkpoint(scratch, False, False, weights)
+    with pytest.raises(InputError, match="it is the control that has none"):
+        scratch.run_training()
+
+
+def test_finetuning_from_other_weights_does_not_overwrite(environment: Path) -> None:
+    results = prepare(environment, pretraining={"epochs": 1}, finetuning={"epochs": 1})
+    pretrain()
+    weights = output(results) / "checkpoint_final.pth"
+    trainer = finetuner()
+    maybe_load_checkpoint(trainer, False, False, str(weights))
+    trainer.run_training()
+    other = checkpoint(weights)
+    other["network_weights"] = {key: value + 0.1 for key, value in other["network_weights"].items()}
+    torch.save(other, weights)
+    again = finetuner()
+    maybe_load_checkpoint(again, False, False, str(weights))
+    with pytest.raises(InputError, match="differs in initial_weights"):
+        again.run_training()
+
+
+def test_scratch_resumes_and_unlabelled_data_are_refused(environment: Path) -> None:
+    prepare(environment, finetuning={"epochs": 3})
+    stop_after(finetuner("SSLScratchTrainer"), epochs=1)
+    resumed = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLScratchTrainer", "Tiny", True, device=CPU)
+    maybe_load_checkpoint(resumed, True, False)
+    assert resumed.current_epoch == 1
+    resumed.run_training()
+    prepare(environment, nnssl_plugin={"unlabelled": True})
+    for name in ("SSLFinetuneTrainer", "SSLScratchTrainer"):
+        with pytest.raises(InputError, match="is unlabelled"):
+            finetuner(name)
+
+
+def test_learning_rates_of_both(environment: Path) -> None:
+    prepare(
+        environment, finetuning={"epochs": 10, "warmup_fraction": 0.2, "initial_lr": 0.002, "scratch_initial_lr": 0.05}
+    )
+    for name, expected in (
+        ("SSLFinetuneTrainer", [0.001, 0.002, 0.002, 0.002 * (7 / 8) ** 0.9]),
+        ("SSLScratchTrainer", [0.05 * (1 - epoch / 10) ** 0.9 for epoch in range(4)]),
+    ):
+        trainer = finetuner(name)
+        trainer.initialize()
+        rates = []
+        for epoch in range(4):
+            trainer.lr_scheduler.step(epoch)
+            rates.append(trainer.optimizer.param_groups[0]["lr"])
+        assert rates == pytest.approx(expected)
+
+
+def test_pretraining_can_start_from_weights(environment: Path) -> None:
+    results = prepare(environment, pretraining={"epochs": 1})
+    pretrain()
+    trainer = get_trainer_from_args(NAME, "3d_fullres", "all", "SSLPretrainTrainer", "Tiny", device=CPU)
+    trainer.initialize()
+    load_pretrained_weights(trainer.network, str(output(results) / "checkpoint_final.pth"))
+    saved = checkpoint(output(results) / "checkpoint_final.pth")["network_weights"]
+    assert torch.equal(
+        trainer.pretraining_network.network.state_dict()["encoder.stages.0.0.convs.0.conv.weight"],
+        saved["encoder.stages.0.0.convs.0.conv.weight"],
+    )
