@@ -42,11 +42,11 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any], metric: str = "
         raise InputError(f"the two results are not of the same cases; only one of them has {', '.join(differ)}")
     compared = []
     for region in first["mean"]:
-        scores = [
+        ours, theirs = (
             np.array([result["cases"][case][region][metric] for case in sorted(first["cases"])], dtype=float)
             for result in (first, second)
-        ]
-        compared.append(RegionComparison(region, *scores, bootstrap_interval(scores[0] - scores[1])))
+        )
+        compared.append(RegionComparison(region, ours, theirs, bootstrap_interval(ours - theirs)))
     return compared
 
 

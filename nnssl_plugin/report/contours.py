@@ -53,7 +53,10 @@ def show_segmentations(cases: Sequence[SegmentedCase], regions: Regions, backgro
             axis.set_title(title if row == 0 else "", fontsize=9)
         axes[0].text(0, 1.02 if row else -0.08, case.name, fontsize=7, transform=axes[0].transAxes)
     figure.legend(
-        handles=[figure.axes[0].plot([], [], color=colour, label=name)[0] for name, colour in zip(regions, COLOURS, strict=False)],
+        handles=[
+            figure.axes[0].plot([], [], color=colour, label=name)[0]
+            for name, colour in zip(regions, COLOURS, strict=False)
+        ],
         loc="outside lower right",
         ncols=len(regions),
         fontsize=8,

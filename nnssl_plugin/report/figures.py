@@ -27,7 +27,9 @@ def case_scores(titles: Sequence[str], compared: Sequence[RegionComparison]) -> 
         pair = np.stack([one.second, one.first])
         axis.plot([0, 1], pair, color=GREY, linewidth=0.8, alpha=0.7, zorder=1)
         for x, scores, colour in zip((0, 1), pair, COLOURS[::-1], strict=True):
-            axis.scatter(np.full(len(scores), x), scores, color=colour, s=22, zorder=2, edgecolor="white", linewidth=0.6)
+            axis.scatter(
+                np.full(len(scores), x), scores, color=colour, s=22, zorder=2, edgecolor="white", linewidth=0.6
+            )
             axis.hlines(scores.mean(), x - 0.25, x + 0.25, color=colour, linewidth=2.5, zorder=3)
         axis.set_xticks([0, 1], [titles[1].replace(" ", "\n", 1), titles[0].replace("-", "-\n", 1)])
         axis.set_xlim(-0.5, 1.5)
@@ -70,7 +72,10 @@ def finetuning_curves(runs: Mapping[str, Mapping[str, Any]], steps_per_epoch: in
         steps_per_epoch: optimisation steps.
     """
     figure = Figure(figsize=(8.6, 2.9), layout="constrained")
-    panels = {"train_losses": "training loss (Dice + cross-entropy)", "mean_fg_dice": "pseudo-Dice (patches of test cases)"}
+    panels = {
+        "train_losses": "training loss (Dice + cross-entropy)",
+        "mean_fg_dice": "pseudo-Dice (patches of test cases)",
+    }
     for axis, (key, title) in zip(figure.subplots(1, 2), panels.items(), strict=True):
         for (run, logging), colour in zip(runs.items(), COLOURS, strict=False):
             axis.plot(_steps(logging[key], steps_per_epoch), logging[key], color=colour, label=run)

@@ -59,7 +59,9 @@ def columns(*parts: str) -> str:
 
 def facts(values: Sequence[tuple[str, str]]) -> str:
     """Figures that stand out, each with what it counts."""
-    cells = "".join(f'<div class="fact"><b>{escape(value)}</b><span>{escape(what)}</span></div>' for value, what in values)
+    cells = "".join(
+        f'<div class="fact"><b>{escape(value)}</b><span>{escape(what)}</span></div>' for value, what in values
+    )
     return f'<div class="facts">{cells}</div>'
 
 
@@ -73,7 +75,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequenc
 
     def cell(tag: str, column: int, text: str) -> str:
         content = text if text.startswith("<") else escape(text)
-        return f"<{tag}{' class="number"' if column in numbers else ''}>{content}</{tag}>"
+        kind = ' class="number"' if column in numbers else ""
+        return f"<{tag}{kind}>{content}</{tag}>"
 
     lines = [("th", header), *(("td", row) for row in rows)]
     return (
