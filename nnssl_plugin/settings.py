@@ -39,6 +39,7 @@ class PretrainingSettings:
     of the plans (batch size times patch size, over every encoded view) allows.
     `crop_size`: size of these patches in voxels; by default the largest that fits the budget.
     `minimum_foreground`: share of foreground below which a quarter of a patch makes the patch be drawn again.
+    `initial_lr`, `weight_decay`: of AdamW; the rate decays as nnU-Net's.
     `seed`: of initialisation; of everything with `nnUNet_n_proc_DA=0`.
     """
 
@@ -46,8 +47,8 @@ class PretrainingSettings:
     iterations_per_epoch: Count = 250
     validation_iterations: Count = 25
     save_every: Count = 10
-    initial_lr: Positive = 1e-2
-    weight_decay: Annotated[float, Field(ge=0)] = 3e-5
+    initial_lr: Positive = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     seed: Annotated[int, Field(ge=0)] | None = None
     datasets: list[int | str] = field(default_factory=list)
     patients_per_step: Annotated[int, Field(ge=2)] = 8
