@@ -38,11 +38,9 @@ def share(batch: PretrainingBatch, rows: slice) -> PretrainingBatch:
 
 
 def share_views(name: str, views: Views, rows: slice) -> Views:
-    images = views.images
-    if name == "contrastive":  # all sources first, then all targets
-        images = torch.cat([half[rows] for half in images.chunk(2)])
-    else:
-        images = images[rows]
+    # Contrast holds all sources first, then all targets.
+    halves = 2 if name == "contrastive" else 1
+    images = torch.cat([half[rows] for half in views.images.chunk(halves)])
     return Views(images, {key: value[rows] for key, value in views.targets.items()})
 
 

@@ -30,11 +30,8 @@ def loader(
     records: list[CaseRecord], patch: tuple[int, ...] = (16, 16, 16), size: int = 4, augment: bool = False
 ) -> PretrainingDataLoader:
     denormalization = DenormalizationTransform(intensity_statistics(records), DenormalizationSettings())
-    if not augment:
-        return PretrainingDataLoader(records, size, patch, patch, 0.1, denormalization)
-    initial = tuple(s + 8 for s in patch)
-    transforms = stock_augmentation(patch, (-0.5, 0.5), tuple(range(len(patch))), False, [False] * 4)
-    return PretrainingDataLoader(records, size, initial, patch, 0.1, denormalization, *transforms)
+    augmentation = stock_augmentation(patch, (-0.5, 0.5), tuple(range(len(patch))), False, [False] * 4)
+    return PretrainingDataLoader(records, size, patch, 0.1, denormalization, augmentation if augment else None)
 
 
 def test_index_holds_what_the_image_says(folder: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +53,10 @@ def test_every_setting_has_a_name() -> None:
     assert {"pretraining.seed", "pretraining.objectives.contrastive.temperature", "finetuning.epochs"} <= set(
         known_settings()
     )
+
+
+def test_readme_lists_every_setting_with_its_default() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    for name, default in known_settings().items():
+        shown = "none" if default is None else json.dumps(default)
+        assert f"| `{name}` | {shown} |" in readme

@@ -5,12 +5,14 @@ import numpy as np
 import torch
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from batchgenerators.dataloading.data_loader import DataLoader
-from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 from threadpoolctl import threadpool_limits
 
 from nnssl_plugin.data.case_index import CaseRecord, open_image
 from nnssl_plugin.data.foreground import foreground_mask
 from nnssl_plugin.data.patch_position import draw_patch_position
+from nnssl_plugin.transforms.augmentation import Augmentation
 from nnssl_plugin.transforms.denormalization import DenormalizationTransform, IntensityStatistics
 
 
@@ -42,34 +44,30 @@ class PretrainingDataLoader(DataLoader):
     Args:
         records: the cohort.
         batch_size: patches per step.
-        initial_patch_size: what is read around a patch, so that rotation finds voxels in its corners.
         patch_size: what the network gets, two or three axes.
         minimum_foreground: see `draw_patch_position`.
         denormalization: DAD.
-        spatial: transforms that move voxels, from `initial_patch_size` to `patch_size`; none for validation.
-        intensity: transforms that do not, drawn apart for the patch and its denormalised counterpart.
+        augmentation: nnU-Net's transforms, intensities drawn apart for a patch and its denormalised counterpart; none
+            to measure on plain patches.
     """
 
     def __init__(
         self,
         records: Sequence[CaseRecord],
         batch_size: int,
-        initial_patch_size: Sequence[int],
         patch_size: Sequence[int],
         minimum_foreground: float,
         denormalization: DenormalizationTransform,
-        spatial: BasicTransform | None = None,
-        intensity: BasicTransform | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__(list(records), batch_size, 1, None, True, False, True)
         self.patch_is_2d = len(patch_size) == 2
         flat = (1,) if self.patch_is_2d else ()
-        self.initial_patch_size = np.array([*flat, *initial_patch_size])
         self.patch_size = np.array([*flat, *patch_size])
+        self.read_size = np.array([*flat, *(augmentation.initial_patch_size if augmentation else patch_size)])
         self.minimum_foreground = minimum_foreground
         self.denormalization = denormalization
-        self.spatial = spatial
-        self.intensity = intensity
+        self.augmentation = augmentation
         self.patients = patient_indices(records)
         self.records_of: list[list[CaseRecord]] = [[] for _ in self.patients]
         for record in records:
@@ -94,8 +92,8 @@ class PretrainingDataLoader(DataLoader):
         start = draw_patch_position(
             image.shape[1:], self.patch_size, record.locations, record.foreground_voxels, self.minimum_foreground
         )
-        start = start - (self.initial_patch_size - self.patch_size) // 2
-        box = [[int(s), int(s + size)] for s, size in zip(start, self.initial_patch_size, strict=True)]
+        start = start - (self.read_size - self.patch_size) // 2
+        box = [[int(s), int(s + size)] for s, size in zip(start, self.read_size, strict=True)]
         crop = crop_and_pad_nd(image, box, pad_value=np.nan)
         padding = np.isnan(crop[0])
         # As in nnU-Net's own loader, what lies outside the image is 0.
@@ -107,15 +105,15 @@ class PretrainingDataLoader(DataLoader):
         if self.patch_is_2d:
             data, outside = data[:, 0], outside[:, 0]
         sample = {"image": data, "segmentation": outside}
-        if self.spatial is not None:
-            sample = self.spatial(**sample)
+        if self.augmentation:
+            sample = self.augmentation.spatial(**sample)
         patient = self.patients[record.patient]
         parameters = self.denormalization.get_parameters(**sample, present=record.present, patient=patient)
         denormalized = self.denormalization.apply(dict(sample), **parameters)
-        if self.intensity is not None:
+        if self.augmentation:
             # In place: the two images must not share memory by now.
-            sample = self.intensity(**{**sample, "image": sample["image"].clone()})
-            denormalized = self.intensity(**denormalized)
+            sample = self.augmentation.intensity(**{**sample, "image": sample["image"].clone()})
+            denormalized = self.augmentation.intensity(**denormalized)
         present = torch.from_numpy(record.present)
         # Augmentation adds noise to a missing modality; it stays constant.
         shown = present.view(-1, *[1] * (sample["image"].ndim - 1))
@@ -127,3 +125,24 @@ class PretrainingDataLoader(DataLoader):
             "present": present,
             "patient": torch.tensor(patient),
         }
+
+
+def in_worker_processes(
+    loader: DataLoader, processes: int, pin_memory: bool
+) -> NonDetMultiThreadedAugmenter | SingleThreadedAugmenter:
+    """Run a loader as nnU-Net does: in that many workers, or in this process for none."""
+    if processes == 0:
+        return SingleThreadedAugmenter(loader, None)
+    generator = NonDetMultiThreadedAugmenter(
+        data_loader=loader,
+        transform=None,
+        num_processes=processes,
+        num_cached=max(3, processes // 2),
+        # Forked workers share torch's state, which nnU-Net's transforms draw from: each needs a seed of its own.
+        seeds=np.random.randint(2**31, size=processes).tolist(),
+        pin_memory=pin_memory,
+        wait_time=0.002,
+    )
+    # Workers start with the first batch, before training is timed.
+    next(generator)
+    return generator

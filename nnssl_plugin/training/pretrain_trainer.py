@@ -6,9 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
-from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
-from nnunetv2.training.data_augmentation.compute_initial_patch_size import get_patch_size
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
@@ -20,7 +17,7 @@ from nnssl_plugin import __version__
 from nnssl_plugin.data.case_index import CaseRecord
 from nnssl_plugin.data.cohort import gather_cohort
 from nnssl_plugin.data.dataset_json import channel_names
-from nnssl_plugin.data.loader import PretrainingDataLoader, intensity_statistics
+from nnssl_plugin.data.loader import PretrainingDataLoader, in_worker_processes, intensity_statistics
 from nnssl_plugin.data.view_budget import ViewBudget, fit_views
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.networks.pretraining_network import PretrainingNetwork
@@ -193,51 +190,28 @@ class PretrainTrainer(nnUNetTrainer):
 
     def make_loader(self, augment: bool) -> PretrainingDataLoader:
         """Loader over the cohort, in this process."""
-        crop = self.budget.crop_size
-        denormalization = DenormalizationTransform(intensity_statistics(self.cohort), self.settings.denormalization)
-        if not augment:
-            return PretrainingDataLoader(
-                self.cohort, self.batch_size, crop, crop, self.settings.minimum_foreground, denormalization
-            )
-        rotation, dummy_2d, _, mirror_axes = self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-        initial = get_patch_size(crop, rotation, rotation, rotation, (0.85, 1.25))
-        if dummy_2d:
-            initial[0] = crop[0]
-        spatial, intensity = stock_augmentation(
-            crop, rotation, mirror_axes, dummy_2d, self.configuration_manager.use_mask_for_norm
-        )
+        augmentation = None
+        if augment:
+            rotation, dummy_2d, _, mirror_axes = self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+            use_mask = self.configuration_manager.use_mask_for_norm
+            augmentation = stock_augmentation(self.budget.crop_size, rotation, mirror_axes, dummy_2d, use_mask)
         return PretrainingDataLoader(
             self.cohort,
             self.batch_size,
-            initial,
-            crop,
+            self.budget.crop_size,
             self.settings.minimum_foreground,
-            denormalization,
-            spatial,
-            intensity,
+            DenormalizationTransform(intensity_statistics(self.cohort), self.settings.denormalization),
+            augmentation,
         )
 
     def get_dataloaders(self) -> tuple[Any, Any]:
         """Augmented patches to train on; unaugmented ones of the same images to measure on."""
-        loaders = self.make_loader(augment=True), self.make_loader(augment=False)
-        processes = get_allowed_n_proc_DA()
-        if processes == 0:
-            return SingleThreadedAugmenter(loaders[0], None), SingleThreadedAugmenter(loaders[1], None)
-        generators = []
-        for loader, count in zip(loaders, (processes, max(1, processes // 2)), strict=True):
-            generator = NonDetMultiThreadedAugmenter(
-                data_loader=loader,
-                transform=None,
-                num_processes=count,
-                num_cached=max(3, count // 2),
-                # Forked workers share torch's state, which nnU-Net's transforms draw from: each needs a seed of its own.
-                seeds=np.random.randint(2**31, size=count).tolist(),
-                pin_memory=self.device.type == "cuda",
-                wait_time=0.002,
-            )
-            next(generator)
-            generators.append(generator)
-        return generators[0], generators[1]
+        processes, pin = get_allowed_n_proc_DA(), self.device.type == "cuda"
+        measured = min(processes, max(1, processes // 2))
+        return (
+            in_worker_processes(self.make_loader(augment=True), processes, pin),
+            in_worker_processes(self.make_loader(augment=False), measured, pin),
+        )
 
     # --------------------------------------------------------------- training
 

@@ -1,15 +1,36 @@
 """nnU-Net's own training augmentation, split where foreground and denormalisation come in between."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform, Convert3DTo2DTransform
 from batchgeneratorsv2.transforms.utils.remove_label import RemoveLabelTansform
+from nnunetv2.training.data_augmentation.compute_initial_patch_size import get_patch_size
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 SPATIAL = (Convert3DTo2DTransform, SpatialTransform, Convert2DTo3DTransform, MirrorTransform)
+
+
+# nnU-Net reads a larger region around a patch for these scales (its own figures).
+SCALES = (0.85, 1.25)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """nnU-Net's training transforms for patches of one size.
+
+    Attributes:
+        initial_patch_size: what is read around a patch, so that rotation finds voxels in its corners.
+        spatial: transforms that move voxels, from `initial_patch_size` to the patch size.
+        intensity: transforms that do not; some write in place.
+    """
+
+    initial_patch_size: tuple[int, ...]
+    spatial: ComposeTransforms
+    intensity: ComposeTransforms
 
 
 def stock_augmentation(
@@ -18,17 +39,17 @@ def stock_augmentation(
     mirror_axes: tuple[int, ...],
     dummy_2d: bool,
     use_mask_for_norm: list[bool],
-) -> tuple[ComposeTransforms, ComposeTransforms]:
-    """The transforms of `nnUNetTrainer.get_training_transforms`: those that move voxels, and those that do not.
+) -> Augmentation:
+    """The transforms of `nnUNetTrainer.get_training_transforms`, in two groups.
 
-    Mirroring is among the former: it commutes with the latter. The label −1 outside the foreground is kept.
-
-    Returns:
-        Spatial and intensity transforms.
+    Mirroring is among those that move voxels: it commutes with the others. The label −1 outside the foreground is kept.
     """
     stock = nnUNetTrainer.get_training_transforms(
         patch_size, rotation, None, mirror_axes, dummy_2d, use_mask_for_norm=use_mask_for_norm
     )
     spatial = [transform for transform in stock.transforms if isinstance(transform, SPATIAL)]
     intensity = [t for t in stock.transforms if not isinstance(t, (*SPATIAL, RemoveLabelTansform))]
-    return ComposeTransforms(spatial), ComposeTransforms(intensity)
+    initial = get_patch_size(patch_size, rotation, rotation, rotation, SCALES).tolist()
+    if dummy_2d:
+        initial[0] = patch_size[0]
+    return Augmentation(tuple(initial), ComposeTransforms(spatial), ComposeTransforms(intensity))
