@@ -1,0 +1,31 @@
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DemoSize:
+    """How much the demo does; the defaults fill about seven minutes of two CPU cores.
+
+    `training`, `test`, `unlabelled`: numbers of cases. `shape`: of a phantom, in voxels of `spacing_mm`. `patch_size`:
+    of the plans copies, in voxels, axes in the plans' order. `features`: of the first stage, and the most of any.
+    `pretraining_batch_size` is that of the pre-training plans; it only sets the voxel budget, which the trainer spends
+    on crops of many patients. `seed`: of phantoms, initialisation and pre-training.
+
+    The lengths are set by the time they take, never by what the test cases gain.
+    """
+
+    training: int = 4
+    test: int = 10
+    unlabelled: int = 30
+    shape: tuple[int, int, int] = (48, 56, 48)
+    spacing_mm: float = 3.2
+    patch_size: tuple[int, int, int] = (48, 56, 48)
+    features: tuple[int, int] = (16, 128)
+    pretraining_batch_size: int = 4
+    finetuning_batch_size: int = 2
+    pretraining_epochs: int = 16
+    pretraining_iterations: int = 20
+    finetuning_epochs: int = 16
+    finetuning_iterations: int = 10
+    validation_iterations: int = 2
+    save_every: int = 5
+    seed: int = 1
