@@ -38,6 +38,8 @@ def demo_environment(folder: Path) -> dict[str, str]:
         # Compiling takes longer than all the steps it would speed up.
         "nnUNet_compile": "f",
         "nnUNet_wandb_enabled": "0",
+        # Threads that spin while they wait take their core from the loader's workers.
+        "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONUNBUFFERED": "1",
         "TQDM_MININTERVAL": "1",
     }
@@ -121,7 +123,7 @@ def _plan(run: Run, size: DemoSize, batch_size: int, section: str, settings: Map
     patch, features = (" ".join(map(str, numbers)) for numbers in (size.patch_size, size.features))
     command = f"nnssl_plugin plan -d 501 -p nnUNetPlans -o {run.plans} -c {CONFIGURATION}"
     sizes = f"--batch-size {batch_size} --patch-size {patch} --features {features}"
-    return _words(f"{command} {sizes} {' '.join(f'--set {section}.{key}={value}' for key, value in settings.items())}")
+    return _words(f"{command} {sizes} --set {' '.join(f'{section}.{key}={value}' for key, value in settings.items())}")
 
 
 def _training(name: str, title: str, run: Run, epochs: int, device: str, weights: tuple[str, ...] = ()) -> Step:

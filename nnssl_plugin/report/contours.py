@@ -51,7 +51,9 @@ def show_segmentations(cases: Sequence[SegmentedCase], regions: Regions, backgro
                 if mask.any():
                     axis.contour(mask, levels=[0.5], colors=colour, linewidths=1.2)
             axis.set_title(title if row == 0 else "", fontsize=9)
-        axes[0].text(0, 1.02 if row else -0.08, case.name, fontsize=7, transform=axes[0].transAxes)
+        axes[0].text(
+            -0.06, 0.5, case.name, fontsize=7, rotation=90, ha="right", va="center", transform=axes[0].transAxes
+        )
     figure.legend(
         handles=[
             figure.axes[0].plot([], [], color=colour, label=name)[0]

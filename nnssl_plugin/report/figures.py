@@ -40,16 +40,14 @@ def case_scores(titles: Sequence[str], compared: Sequence[RegionComparison]) -> 
     return figure
 
 
-def pretext_curves(logging: Mapping[str, Any], steps_per_epoch: int) -> Figure | None:
-    """Every measure of a pre-training that has a chance level, beside it; None where there is none.
+def pretext_curves(logging: Mapping[str, Any], steps_per_epoch: int) -> Figure:
+    """Every measure of a pre-training that has a chance level, beside it.
 
     Args:
         logging: what `PretextLogger` keeps in a checkpoint.
         steps_per_epoch: optimisation steps.
     """
     names = [key.removeprefix("val/") for key in logging if key.startswith("val/") and key + CHANCE in logging]
-    if not names:
-        return None
     figure = Figure(figsize=(3.4 * len(names), 2.9), layout="constrained")
     for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         steps = _steps(logging[f"val/{name}"], steps_per_epoch)

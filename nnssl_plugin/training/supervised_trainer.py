@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch.optim import Optimizer
 
@@ -90,19 +91,9 @@ class SupervisedTrainer(nnUNetTrainer, ABC):
 class FinetuneTrainer(SupervisedTrainer):
     """Fine-tuning: warm-up to `finetuning.initial_lr`, then polynomial decay; needs `-pretrained_weights`."""
 
-    def __init__(
-        self,
-        plans: dict,
-        configuration: str,
-        fold: int,
-        dataset_json: dict,
-        device: torch.device = torch.device("cuda"),
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.initial_lr = self.settings.initial_lr
-
     def configure_optimizers(self) -> tuple[Optimizer, WarmupPolyLR]:
         """nnU-Net's optimiser under the warm-up schedule."""
+        self.initial_lr = self.settings.initial_lr
         optimizer, _ = super().configure_optimizers()
         warmup = round(self.settings.warmup_fraction * self.num_epochs)
         return optimizer, WarmupPolyLR(optimizer, self.initial_lr, self.num_epochs, min(warmup, self.num_epochs - 1))
@@ -117,18 +108,13 @@ class FinetuneTrainer(SupervisedTrainer):
 
 
 class ScratchTrainer(SupervisedTrainer):
-    """The control: the same run from nnU-Net's initialisation, with `finetuning.scratch_initial_lr` and its schedule."""
+    """The control: the same run from nnU-Net's initialisation, at `finetuning.scratch_initial_lr`, nnU-Net's schedule."""
 
-    def __init__(
-        self,
-        plans: dict,
-        configuration: str,
-        fold: int,
-        dataset_json: dict,
-        device: torch.device = torch.device("cuda"),
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
+    def configure_optimizers(self) -> tuple[Optimizer, PolyLRScheduler]:
+        """nnU-Net's optimiser and schedule."""
         self.initial_lr = self.settings.scratch_initial_lr
+        optimizer, schedule = super().configure_optimizers()
+        return optimizer, schedule
 
     def check_weights(self) -> None:
         """Refuse a start with weights: it would be no control."""
