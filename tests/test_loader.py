@@ -7,7 +7,13 @@ import torch
 
 from nnssl_plugin.data import case_index
 from nnssl_plugin.data.case_index import CaseRecord, build_case_index
-from nnssl_plugin.data.loader import PretrainingDataLoader, intensity_statistics
+from nnssl_plugin.data.loader import (
+    PretrainingDataLoader,
+    in_worker_processes,
+    intensity_statistics,
+    patient_indices,
+    records_of_process,
+)
 from nnssl_plugin.data.patch_position import draw_patch_position
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.transforms.augmentation import stock_augmentation
@@ -27,11 +33,17 @@ def index(folder: Path, patients: dict[str, str] | None = None) -> list[CaseReco
 
 
 def loader(
-    records: list[CaseRecord], patch: tuple[int, ...] = (16, 16, 16), size: int = 4, augment: bool = False
+    records: list[CaseRecord],
+    patch: tuple[int, ...] = (16, 16, 16),
+    size: int = 4,
+    augment: bool = False,
+    dummy_2d: bool = False,
+    mask: bool = False,
 ) -> PretrainingDataLoader:
     denormalization = DenormalizationTransform(intensity_statistics(records), DenormalizationSettings())
-    augmentation = stock_augmentation(patch, (-0.5, 0.5), tuple(range(len(patch))), False, [False] * 4)
-    return PretrainingDataLoader(records, size, patch, 0.1, denormalization, augmentation if augment else None)
+    axes = tuple(range(len(patch)))
+    augmentation = stock_augmentation(patch, (-0.5, 0.5), axes, dummy_2d, [mask] * 4) if augment else None
+    return PretrainingDataLoader(records, patient_indices(records), size, patch, 0.1, denormalization, augmentation)
 
 
 def test_index_holds_what_the_image_says(folder: Path) -> None:
@@ -158,10 +170,53 @@ def test_drawn_patches_have_foreground_in_every_quarter() -> None:
     mask = np.zeros((40, 60, 60), dtype=bool)
     mask[10:30, 15:45, 15:45] = True
     locations = np.argwhere(mask)
-    rng = np.random.RandomState(0)
+    np.random.seed(0)
     for _ in range(50):
-        start = draw_patch_position(mask.shape, (16, 16, 16), locations, len(locations), 0.1, rng)
+        start = draw_patch_position(mask.shape, (16, 16, 16), locations, len(locations), 0.1)
         z, y, x = start
         quarters = [mask[z : z + 16, y + a : y + a + 8, x + b : x + b + 8].mean() for a in (0, 8) for b in (0, 8)]
         assert (start >= 0).all()
         assert min(quarters) >= 0.1
+
+
+@pytest.mark.parametrize(("patch", "dummy_2d"), [((16, 16, 16), False), ((8, 16, 16), True), ((16, 16), False)])
+@pytest.mark.parametrize("mask", [False, True])
+def test_image_counterpart_and_foreground_move_together(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, patch: tuple[int, ...], dummy_2d: bool, mask: bool
+) -> None:
+    # Foreground is 5 everywhere, background −5: whatever rotates and flips must agree with the mask.
+    image = np.where(brain(0) != BACKGROUND, 5, -5).astype(np.float32)
+    monkeypatch.setattr("nnssl_plugin.data.loader.open_image", lambda _: image)
+    records = [CaseRecord(**{**r.__dict__, "background": np.full(4, -5.0)}) for r in index(folder)]
+    source = loader(records, patch, augment=True, dummy_2d=dummy_2d, mask=mask)
+    np.random.seed(0)
+    torch.manual_seed(0)
+    agreement = []
+    for _ in range(6):
+        batch = next(source)
+        inside = batch["foreground"].expand_as(batch["data"])
+        for key in ("data", "denormalized"):
+            values = batch[key]
+            middle = (values[inside].mean() + values[~inside].mean()) / 2
+            agreement.append(((values > middle) == inside).float().mean())
+            if mask:
+                assert (values[~inside] == 0).all()
+    assert np.mean(agreement) > 0.93
+
+
+def test_worker_processes_draw_different_patches(folder: Path) -> None:
+    np.random.seed(0)
+    generator = in_worker_processes(loader(index(folder)), processes=2, pin_memory=False)
+    try:
+        batches = [next(generator)["data"] for _ in range(6)]
+    finally:
+        generator._finish()
+    assert all(not torch.equal(a, b) for i, a in enumerate(batches) for b in batches[:i])
+
+
+def test_processes_share_no_patient_unless_there_are_too_few(folder: Path) -> None:
+    records = index(folder)
+    parts = [records_of_process(records, rank, 2, patches=4) for rank in (0, 1)]
+    assert sorted(r.case for part in parts for r in part) == [r.case for r in records]
+    assert not {r.patient for r in parts[0]} & {r.patient for r in parts[1]}
+    assert records_of_process(records, 1, 2, patches=8) == records

@@ -94,14 +94,19 @@ def test_stock_nnunet_loads_the_pretrained_weights(environment: Path, configurat
 
 
 def test_pretraining_needs_no_label_and_shares_no_case_or_path(environment: Path) -> None:
-    results = prepare(environment, dataset={"case00": {"images": ["/secret/case00.nii.gz"], "label": "/secret/x"}})
+    results = prepare(
+        environment,
+        dataset={"case00": {"images": ["/secret/case00.nii.gz"], "label": "/secret/x"}},
+        training=[{"image": "/secret/case00.nii.gz"}],
+        nnssl_plugin={"unlabelled": False, "cases": {"case00": {"patient": "secret person", "missing": []}}},
+    )
     preprocessed = environment / "nnUNet_preprocessed" / NAME
     for file in [*preprocessed.rglob("*_seg.b2nd"), *preprocessed.rglob("*.pkl")]:
         file.unlink()
     pretrain()
     folder = output(results)
     content = (folder / "checkpoint_final.pth").read_bytes()
-    for secret in (b"case00", b"/secret", str(environment).encode()):
+    for secret in (b"case00", b"secret", str(environment).encode()):
         assert secret not in content
     summary = json.loads((folder / "validation" / "summary.json").read_text())
     for name in (
@@ -135,9 +140,14 @@ def test_only_training_cases_of_the_fold_and_of_further_data_sets(environment: P
     )
     trainer = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
     # case04 and case05 validate fold 0; case10 is another session of case04's patient.
-    assert [record.case for record in trainer.cohort] == ["case00", "case01", "case02", "case03", "case11", "case12"]
+    seen = ["case00", "case01", "case02", "case03", "case11", "case12"]
+    assert [record.case for record in trainer.cohort] == seen
     trainer = get_trainer_from_args(NAME, "3d_fullres", "all", "SSLPretrainTrainer", "Tiny", device=CPU)
     assert len(trainer.cohort) == 9
+    # The same case under another patient's name, as a converter of another kind might record it.
+    write_dataset(environment, make_plans(), cases=3, name="Dataset902_More", first=3)
+    trainer = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
+    assert [record.case for record in trainer.cohort] == ["case00", "case01", "case02", "case03", "case03"]
 
 
 def test_further_data_set_must_be_preprocessed_alike(environment: Path) -> None:
@@ -183,9 +193,8 @@ def stop_after(trainer: Any, epochs: int) -> None:
         trainer.run_training()
 
 
-@pytest.mark.slow
 def test_killed_in_mid_epoch_and_continued_with_the_real_command(environment: Path) -> None:
-    results = prepare(environment, pretraining={"epochs": 3, "iterations_per_epoch": 40})
+    results = prepare(environment, pretraining={"epochs": 3, "iterations_per_epoch": 25})
     command = [
         Path(sys.executable).parent / "nnUNetv2_train",
         NAME,
@@ -260,11 +269,28 @@ def test_finished_run_of_other_settings_is_not_overwritten(environment: Path) ->
     pretrain()
     before = (output(results) / "checkpoint_final.pth").stat().st_mtime_ns
     prepare(environment, pretraining={"epochs": 1, "initial_lr": 0.5})
-    with pytest.raises(InputError, match=r"finished run that differs in pretraining\.initial_lr"):
+    with pytest.raises(InputError, match="finished run that differs in initial_lr "):
         pretrain()
-    with pytest.raises(InputError, match="other pretraining settings"):
+    with pytest.raises(InputError, match=r"made with other settings \(initial_lr\)"):
         pretrain(continue_training=True)
     assert (output(results) / "checkpoint_final.pth").stat().st_mtime_ns == before
+
+
+def test_finished_run_of_another_patch_size_or_other_cases_is_not_overwritten(environment: Path) -> None:
+    prepare(environment, pretraining={"epochs": 1})
+    pretrain()
+    preprocessed = environment / "nnUNet_preprocessed" / NAME
+    file = preprocessed / "Tiny.json"
+    plans = json.loads(file.read_text())
+    plans["configurations"]["3d_fullres"]["batch_size"] = 3
+    file.write_text(json.dumps(plans))
+    with pytest.raises(InputError, match=r"differs in configuration\.batch_size "):
+        pretrain()
+    plans["configurations"]["3d_fullres"]["batch_size"] = 2
+    file.write_text(json.dumps(plans))
+    (preprocessed / "splits_final.json").write_text(json.dumps([{"train": ["case00", "case01"], "val": ["case05"]}]))
+    with pytest.raises(InputError, match="differs in training cases "):
+        pretrain()
 
 
 def test_best_is_the_checkpoint_with_the_lowest_moving_average(environment: Path) -> None:
@@ -298,9 +324,10 @@ def test_best_is_the_checkpoint_with_the_lowest_moving_average(environment: Path
     ],
 )
 def test_bad_settings_stop_before_any_work(environment: Path, pretraining: dict, channels: int, message: str) -> None:
-    prepare(environment, channels=channels, pretraining=pretraining)
+    results = prepare(environment, channels=channels, pretraining=pretraining)
     with pytest.raises(InputError, match=message):
         pretrain()
+    assert not any(results.rglob("*"))
 
 
 def test_no_environment_is_said_before_anything_is_made(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,6 +337,7 @@ def test_no_environment_is_said_before_anything_is_made(environment: Path, monke
     found = recursive_find_trainer_class_by_name("SSLPretrainTrainer")
     with pytest.raises(InputError, match="nnUNet_results is not set"):
         found({**plans, "continue_training": False}, "3d_fullres", 0, {}, CPU)
+    assert not any((environment / "nnUNet_results").iterdir())
 
 
 def test_plans_of_another_data_set_are_refused(environment: Path) -> None:
@@ -329,6 +357,7 @@ def test_cascade_is_refused(environment: Path) -> None:
     file.write_text(json.dumps(plans))
     with pytest.raises(InputError, match="cascade"):
         pretrain()
+    assert not any((environment / "nnUNet_results").iterdir())
 
 
 def test_nnunet_outside_the_tested_range_is_said(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,7 +416,7 @@ def test_finetuning_from_other_weights_does_not_overwrite(environment: Path) -> 
     torch.save(other, weights)
     again = finetuner()
     maybe_load_checkpoint(again, False, False, str(weights))
-    with pytest.raises(InputError, match="differs in initial_weights"):
+    with pytest.raises(InputError, match="differs in initial_weights "):
         again.run_training()
 
 
@@ -402,6 +431,17 @@ def test_scratch_resumes_and_unlabelled_data_are_refused(environment: Path) -> N
     for name in ("SSLFinetuneTrainer", "SSLScratchTrainer"):
         with pytest.raises(InputError, match="is unlabelled"):
             finetuner(name)
+
+
+def test_finetuning_is_not_resumed_with_other_settings(environment: Path) -> None:
+    prepare(environment, finetuning={"epochs": 3})
+    stop_after(finetuner("SSLScratchTrainer"), epochs=1)
+    file = environment / "nnUNet_preprocessed" / NAME / "Tiny.json"
+    plans = json.loads(file.read_text())
+    plans["nnssl_plugin"]["finetuning"]["scratch_initial_lr"] = 0.5
+    file.write_text(json.dumps(plans))
+    with pytest.raises(InputError, match=r"other settings \(scratch_initial_lr\)"):
+        maybe_load_checkpoint(finetuner("SSLScratchTrainer"), True, False)
 
 
 def test_learning_rates_of_both(environment: Path) -> None:

@@ -13,6 +13,7 @@ from nnssl_plugin.errors import InputError
         ((128, 128), 49, (32, 32)),
         ((64, 64, 64), 2, (16, 16, 16)),
         ((20, 320, 256), 2, (4, 64, 64)),
+        ((7, 384, 320), 2, (1, 64, 64)),
     ],
 )
 @pytest.mark.parametrize("views", [1, 2, 4])
@@ -21,6 +22,7 @@ def test_crop_fits_budget_stride_and_bottleneck(
 ) -> None:
     fit = fit_views(patch, batch, stride, views, patients=8)
     assert all(c % s == 0 and c >= 2 * s for c, s in zip(fit.crop_size, stride, strict=True))
+    assert min(fit.crop_size) >= 4
     assert fit.patients * views * prod(fit.crop_size) <= batch * prod(patch)
     assert 2 <= fit.patients <= 8
 
@@ -41,3 +43,5 @@ def test_crop_size_can_be_set_and_is_checked() -> None:
         fit_views((64, 64), 8, (8, 8), 1, 8, [33, 8])
     with pytest.raises(InputError, match="2 axes"):
         fit_views((64, 64), 8, (8, 8), 1, 8, [32])
+    with pytest.raises(InputError, match="no room for two patients"):
+        fit_views((64, 64), 2, (8, 8), 2, 8, [64, 64])

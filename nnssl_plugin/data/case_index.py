@@ -10,12 +10,15 @@ from typing import Any
 import blosc2
 import numpy as np
 from nnunetv2.configuration import default_num_processes
+from torch import distributed as dist
 from tqdm import tqdm
 
 from nnssl_plugin.data.foreground import constant_background, foreground_mask
 from nnssl_plugin.errors import InputError
 
 LOCATIONS = 8192
+# Part of what a cached index is checked by: count it up when what is gathered changes.
+VERSION = 1
 PROBABILITIES = 33
 
 
@@ -92,11 +95,17 @@ def gather_arrays(file: Path, channel_names: Sequence[str]) -> dict[str, np.ndar
 
 
 def build_case_index(
-    folder: Path, cases: Sequence[str], channel_names: Sequence[str], patients: Mapping[str, str]
+    folder: Path,
+    cases: Sequence[str],
+    channel_names: Sequence[str],
+    patients: Mapping[str, str],
+    rank: int = 0,
+    world: int = 1,
 ) -> list[CaseRecord]:
     """Records of the preprocessed `cases` in `folder`, from a cache beside it where the images have not changed.
 
-    The cache lives in the data set's base folder: nnU-Net takes any other file in `folder` for a case format.
+    The cache lives in the data set's base folder: nnU-Net takes any other file in `folder` for a case format. Of
+    several processes (`rank` of `world`) each looks at its share of the images.
 
     Raises:
         InputError: a case has no preprocessed image, or an image is not usable (see `gather_arrays`).
@@ -109,11 +118,13 @@ def build_case_index(
         )
     cache = folder.parent / "nnssl_plugin_cache" / folder.name
     cache.mkdir(parents=True, exist_ok=True)
-    stale = [case for case in cases if not _is_fresh(cache / f"{case}.npz", folder / f"{case}.b2nd")]
+    stale = [case for case in cases[rank::world] if not _is_fresh(cache / f"{case}.npz", folder / f"{case}.b2nd")]
     if stale:
         jobs = [(folder / f"{case}.b2nd", cache / f"{case}.npz", list(channel_names)) for case in stale]
         with ThreadPoolExecutor(default_num_processes) as pool:
             list(tqdm(pool.map(_write_cache, *zip(*jobs, strict=True)), "Looking for foreground", len(jobs)))
+    if world > 1:
+        dist.barrier()
     records = []
     for case in cases:
         with np.load(cache / f"{case}.npz") as arrays:
@@ -125,7 +136,7 @@ def build_case_index(
 
 def _image_state(file: Path) -> np.ndarray:
     stat = file.stat()
-    return np.array([stat.st_size, stat.st_mtime_ns])
+    return np.array([VERSION, stat.st_size, stat.st_mtime_ns])
 
 
 def _is_fresh(cached: Path, image: Path) -> bool:

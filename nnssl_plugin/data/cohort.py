@@ -13,15 +13,6 @@ from nnssl_plugin.errors import InputError
 from nnssl_plugin.nnunet import dataset_name
 from nnssl_plugin.planning.plans_file import plans_of, preprocessed_folder, preprocessing_by_identifier
 
-# What must be the same for preprocessed images to be interchangeable.
-PREPROCESSING_KEYS = (
-    "spacing",
-    "normalization_schemes",
-    "use_mask_for_norm",
-    "resampling_fn_data",
-    "preprocessor_name",
-)
-
 
 def gather_cohort(
     plans: dict[str, Any],
@@ -31,6 +22,8 @@ def gather_cohort(
     validation_cases: Sequence[str],
     further_datasets: Sequence[int | str],
     log: Callable[[str], None],
+    rank: int = 0,
+    world: int = 1,
 ) -> list[CaseRecord]:
     """Training cases of the fold, and every case of the further data sets.
 
@@ -45,6 +38,8 @@ def gather_cohort(
         validation_cases: of the fold.
         further_datasets: ids or names.
         log: where what is left out is said.
+        rank: of this process.
+        world: number of processes, which share the work of looking at the images.
 
     Raises:
         InputError: a further data set is unknown, not preprocessed under the same plans, or has other modalities; an
@@ -53,9 +48,15 @@ def gather_cohort(
     modalities = channel_names(dataset_json)
     dataset_folder = preprocessed_folder(plans["dataset_name"])
     patients = {case: patient_of(dataset_json, case) for case in training_cases}
-    records = build_case_index(dataset_folder / data_identifier, list(training_cases), modalities, patients)
+    records = build_case_index(
+        dataset_folder / data_identifier, list(training_cases), modalities, patients, rank, world
+    )
     _verify_presence(records, dataset_json, modalities)
-    held_out = {patient_of(dataset_json, case) for case in set(validation_cases) - set(training_cases)}
+    unseen = set(validation_cases) - set(training_cases)
+    held_out = {patient_of(dataset_json, case) for case in unseen}
+    shared = sorted(case for case in training_cases if patients[case] in held_out)
+    if shared:
+        log(f"WARNING: {len(shared)} training cases are of patients of the validation cases: {', '.join(shared[:5])}")
     for name_or_id in further_datasets:
         folder = preprocessed_folder(dataset_name(name_or_id))
         if folder == dataset_folder:
@@ -67,11 +68,11 @@ def gather_cohort(
         if channel_names(other) != modalities:
             raise InputError(f"{folder.name} has the modalities {channel_names(other)}, expected {modalities}")
         cases = sorted(nnUNetDatasetBlosc2.get_identifiers(str(folder / data_identifier)))
-        kept = [case for case in cases if patient_of(other, case) not in held_out]
+        kept = [case for case in cases if case not in unseen and patient_of(other, case) not in held_out]
         if len(kept) < len(cases):
             log(f"{folder.name}: {len(cases) - len(kept)} cases of validation patients of this fold are left out")
         patients = {case: patient_of(other, case) for case in kept}
-        added = build_case_index(folder / data_identifier, kept, modalities, patients)
+        added = build_case_index(folder / data_identifier, kept, modalities, patients, rank, world)
         _verify_presence(added, other, modalities)
         records += added
     return records

@@ -10,6 +10,16 @@ from collections.abc import Mapping
 from typing import Any
 
 KEY = "nnssl_plugin"
+# What nnU-Net needs to use a model.
+SHAREABLE = (
+    "channel_names",
+    "modality",
+    "labels",
+    "regions_class_order",
+    "file_ending",
+    "overwrite_image_reader_writer",
+    "numTraining",
+)
 
 
 def channel_names(dataset_json: Mapping[str, Any]) -> list[str]:
@@ -34,8 +44,6 @@ def missing_modalities(dataset_json: Mapping[str, Any], case: str) -> list[str]:
 
 
 def without_cases(dataset_json: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy that can be shared: no paths and no case or patient ids (in-place listing and the plugin's own record)."""
-    shared = {key: value for key, value in dataset_json.items() if key != "dataset"}
-    if KEY in shared:
-        shared[KEY] = {key: value for key, value in shared[KEY].items() if key != "cases"}
-    return shared
+    """What of it can be shared: nothing that could hold a path or the id of a case or patient."""
+    shared = {key: dataset_json[key] for key in SHAREABLE if key in dataset_json}
+    return {**shared, KEY: {"unlabelled": is_unlabelled(dataset_json)}}

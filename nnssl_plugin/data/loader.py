@@ -1,10 +1,10 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
-from batchgenerators.dataloading.data_loader import DataLoader
+from batchgenerators.dataloading.data_loader import SlimDataLoaderBase
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 from threadpoolctl import threadpool_limits
@@ -21,6 +21,17 @@ def patient_indices(records: Sequence[CaseRecord]) -> dict[str, int]:
     return {patient: i for i, patient in enumerate(sorted({record.patient for record in records}))}
 
 
+def records_of_process(records: Sequence[CaseRecord], rank: int, world: int, patches: int) -> list[CaseRecord]:
+    """Cases process `rank` of `world` draws from, so that no patient is drawn twice in a step of `patches` patches.
+
+    A cohort with fewer patients than that is drawn from by all.
+    """
+    patients = patient_indices(records)
+    if len(patients) < patches:
+        return list(records)
+    return [record for record in records if patients[record.patient] % world == rank]
+
+
 def intensity_statistics(records: Sequence[CaseRecord]) -> IntensityStatistics:
     """The statistics that denormalisation draws its targets from."""
     patients = patient_indices(records)
@@ -33,7 +44,7 @@ def intensity_statistics(records: Sequence[CaseRecord]) -> IntensityStatistics:
     )
 
 
-class PretrainingDataLoader(DataLoader):
+class PretrainingDataLoader(SlimDataLoaderBase):
     """Draws patches for pre-training; reads images, never a segmentation or nnU-Net's class locations.
 
     Every step takes a patch of each of `batch_size` different patients; a cohort with fewer repeats some, with other
@@ -42,7 +53,8 @@ class PretrainingDataLoader(DataLoader):
     Batch: see `nnssl_plugin.objectives.objective.PretrainingBatch`; `keys` holds the names of the cases.
 
     Args:
-        records: the cohort.
+        records: cases to draw from.
+        patients: index of every patient of the cohort.
         batch_size: patches per step.
         patch_size: what the network gets, two or three axes.
         minimum_foreground: see `draw_patch_position`.
@@ -54,13 +66,14 @@ class PretrainingDataLoader(DataLoader):
     def __init__(
         self,
         records: Sequence[CaseRecord],
+        patients: Mapping[str, int],
         batch_size: int,
         patch_size: Sequence[int],
         minimum_foreground: float,
         denormalization: DenormalizationTransform,
         augmentation: Augmentation | None = None,
     ) -> None:
-        super().__init__(list(records), batch_size, 1, None, True, False, True)
+        super().__init__(list(records), batch_size)
         self.patch_is_2d = len(patch_size) == 2
         flat = (1,) if self.patch_is_2d else ()
         self.patch_size = np.array([*flat, *patch_size])
@@ -68,10 +81,11 @@ class PretrainingDataLoader(DataLoader):
         self.minimum_foreground = minimum_foreground
         self.denormalization = denormalization
         self.augmentation = augmentation
-        self.patients = patient_indices(records)
-        self.records_of: list[list[CaseRecord]] = [[] for _ in self.patients]
+        self.patients = patients
+        by_patient: dict[str, list[CaseRecord]] = {}
         for record in records:
-            self.records_of[self.patients[record.patient]].append(record)
+            by_patient.setdefault(record.patient, []).append(record)
+        self.records_of = list(by_patient.values())
 
     def generate_train_batch(self) -> dict[str, Any]:
         """Draw a batch."""
@@ -84,7 +98,7 @@ class PretrainingDataLoader(DataLoader):
     def _draw_cases(self) -> list[CaseRecord]:
         patients: list[int] = []
         while len(patients) < self.batch_size:
-            patients += np.random.permutation(len(self.patients)).tolist()[: self.batch_size - len(patients)]
+            patients += np.random.permutation(len(self.records_of)).tolist()[: self.batch_size - len(patients)]
         return [self.records_of[p][np.random.randint(len(self.records_of[p]))] for p in patients]
 
     def _draw_patch(self, record: CaseRecord) -> dict[str, torch.Tensor]:
@@ -128,7 +142,7 @@ class PretrainingDataLoader(DataLoader):
 
 
 def in_worker_processes(
-    loader: DataLoader, processes: int, pin_memory: bool
+    loader: SlimDataLoaderBase, processes: int, pin_memory: bool
 ) -> NonDetMultiThreadedAugmenter | SingleThreadedAugmenter:
     """Run a loader as nnU-Net does: in that many workers, or in this process for none."""
     if processes == 0:

@@ -12,7 +12,6 @@ def draw_patch_position(
     locations: np.ndarray,
     foreground_voxels: int,
     minimum_foreground: float,
-    rng: np.random.RandomState | None = None,
 ) -> np.ndarray:
     """Draw where a patch starts: around a foreground voxel, inside the image where it is large enough.
 
@@ -25,18 +24,16 @@ def draw_patch_position(
         locations: `[L, 3]`, uniform sample of the foreground.
         foreground_voxels: how many voxels that is a sample of.
         minimum_foreground: smallest share of foreground in a quarter.
-        rng: numpy's global one unless given.
 
     Returns:
         `[3]`, first voxel; negative or overlapping the end where the patch is larger than the image.
     """
-    draw = rng or np.random
     extent, patch = np.asarray(shape), np.asarray(patch_size)
     per_location = foreground_voxels / len(locations)
     plane = list(mosaic_axes(patch.tolist()))
     best, best_share = None, -1.0
     for _ in range(ATTEMPTS):
-        centre = locations[draw.randint(len(locations))].astype(int)
+        centre = locations[np.random.randint(len(locations))].astype(int)
         inside = np.clip(centre - patch // 2, 0, np.maximum(extent - patch, 0))
         start = np.where(extent >= patch, inside, -((patch - extent) // 2))
         within = locations[((locations >= start) & (locations < start + patch)).all(axis=1)] - start

@@ -37,9 +37,9 @@ def fit_views(
         crop_size: if set, taken instead of the largest that fits.
 
     Raises:
-        InputError: `crop_size` has the wrong number of axes, or is not divisible by the stride, or too small.
+        InputError: `crop_size` has the wrong number of axes, is not divisible by the stride, too small or too large.
     """
-    smallest = tuple(2 * s if p > s else s for p, s in zip(patch_size, stride, strict=True))
+    smallest = tuple(_smallest_edge(p, s) for p, s in zip(patch_size, stride, strict=True))
     budget = batch_size * prod(patch_size)
     if crop_size is not None:
         _check_crop(crop_size, smallest, stride)
@@ -49,7 +49,20 @@ def fit_views(
             crop for crop in _crops(patch_size, smallest, stride) if patients * views_per_patch * prod(crop) <= budget
         ]
         crop = max(fits, key=prod, default=smallest)
-    return ViewBudget(crop, max(2, min(patients, budget // (views_per_patch * prod(crop)))))
+    room = budget // (views_per_patch * prod(crop))
+    if crop_size is not None and room < 2:
+        raise InputError(
+            f"pretraining.crop_size {list(crop_size)} with {views_per_patch} views leaves no room for two patients in the "
+            f"voxel budget of the plans (batch size {batch_size} x patch size {list(patch_size)}); take a smaller one"
+        )
+    return ViewBudget(crop, max(2, min(patients, room)))
+
+
+def _smallest_edge(patch: int, stride: int) -> int:
+    """Two voxels at the bottleneck, and no thinner than 4 where the patch is not: blurring needs that much."""
+    if patch == stride:
+        return stride
+    return -(-max(2 * stride, min(4, patch)) // stride) * stride
 
 
 def _crops(patch_size: Sequence[int], smallest: Sequence[int], stride: Sequence[int]) -> set[tuple[int, ...]]:

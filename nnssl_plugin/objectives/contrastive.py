@@ -79,7 +79,6 @@ class CrossModalContrast(Objective):
         first, second = self._embed(features)
         first, second = gather_rows(first), gather_rows(second)
         patient, valid = gather_rows(batch.patient), gather_rows(views.targets["valid"])
-        # Boolean indexing keeps shapes dynamic only where a cohort is incomplete.
         first, second, patient = first[valid], second[valid], patient[valid]
         if len(patient) == 0:
             nothing = (features.stages[-1].sum() + sum(p.sum() for p in self.projection.parameters())) * 0

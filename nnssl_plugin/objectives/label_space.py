@@ -3,6 +3,8 @@ from itertools import permutations, product
 import torch
 from torch import Tensor
 
+from nnssl_plugin.errors import InputError
+
 BLOCKS = 4
 
 
@@ -32,14 +34,14 @@ def label_space(name: str, modalities: int) -> Tensor:
         modalities: C.
 
     Raises:
-        ValueError: injective mosaics of fewer than four modalities do not exist.
+        InputError: injective mosaics of fewer than four modalities do not exist.
     """
     if name == "auto":
         name = "injective" if modalities >= BLOCKS else "product"
     if name == "product":
         return product_labels(modalities)
     if modalities < BLOCKS:
-        raise ValueError(
+        raise InputError(
             f"label_space 'injective' fills four blocks from four different modalities; the data set has {modalities}. "
             "Use 'product'."
         )

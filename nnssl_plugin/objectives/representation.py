@@ -44,7 +44,7 @@ def effective_rank(features: Tensor) -> float:
 
     Shape: `[N, D]`, centred here → between 1 (a collapse) and min(N - 1, D); 0 where all rows are the same.
     """
-    centred = (features - features.mean(dim=0)).double()
+    centred = (features - features.mean(dim=0)).cpu().double()
     singular = torch.linalg.svdvals(centred)
     if singular.sum() < 1e-12:
         return 0.0

@@ -113,8 +113,9 @@ class SLeM(Objective):
         """Cross-entropy over the label space; accuracy, of whole mosaics and of blocks, beside chance."""
         logits = self._logits(features).float()
         label, valid = views.targets["label"], views.targets["valid"].float()
-        total = valid.sum().clamp(min=1)
-        loss = (F.cross_entropy(logits, label, reduction="none") * valid).sum() / total
+        # Over all patches, as other processes divide by the same number; a case without a label adds nothing.
+        loss = (F.cross_entropy(logits, label, reduction="none") * valid).mean()
+        total = valid.sum()
         guess = logits.argmax(dim=1)
         # Either label space has every modality equally often in every block.
         blocks = (self.labels[guess] == self.labels[label]).float().mean(dim=1)

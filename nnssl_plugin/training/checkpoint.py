@@ -28,7 +28,7 @@ def shareable_init_args(init_args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_cpu(value: Any) -> Any:
-    """Copy of nested dicts, lists and tuples with every tensor on the CPU."""
+    """Nested dicts, lists and tuples with every tensor on the CPU."""
     if isinstance(value, torch.Tensor):
         return value.detach().cpu()
     if isinstance(value, dict):
@@ -53,4 +53,6 @@ def restore_random_state(state: Mapping[str, Any], generator: torch.Generator) -
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"].cpu())
-    generator.set_state(state["views"].cpu())
+    # States of another kind of device do not fit; the generator then stays as it is seeded.
+    if state["views"].numel() == generator.get_state().numel():
+        generator.set_state(state["views"].cpu())

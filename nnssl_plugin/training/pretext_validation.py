@@ -23,7 +23,7 @@ def validate_pretext(trainer: "PretrainTrainer") -> None:
     figures repeat.
     """
     seed_everything(SEED + trainer.local_rank)
-    trainer.generator.manual_seed(SEED + trainer.local_rank)
+    trainer.generator.manual_seed(2 * SEED + trainer.local_rank)
     network = trainer.pretraining_network.eval()
     loader = trainer.make_loader(augment=False)
     outputs, pooled = [], []

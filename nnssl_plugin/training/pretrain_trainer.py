@@ -1,4 +1,5 @@
 from contextlib import nullcontext
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from time import time
@@ -9,6 +10,7 @@ import torch
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
@@ -17,13 +19,19 @@ from nnssl_plugin import __version__
 from nnssl_plugin.data.case_index import CaseRecord
 from nnssl_plugin.data.cohort import gather_cohort
 from nnssl_plugin.data.dataset_json import channel_names
-from nnssl_plugin.data.loader import PretrainingDataLoader, in_worker_processes, intensity_statistics
+from nnssl_plugin.data.loader import (
+    PretrainingDataLoader,
+    in_worker_processes,
+    intensity_statistics,
+    patient_indices,
+    records_of_process,
+)
 from nnssl_plugin.data.view_budget import ViewBudget, fit_views
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.networks.pretraining_network import PretrainingNetwork
 from nnssl_plugin.objectives.objective import NetworkShape, Objective, ObjectiveResult, PretrainingBatch
 from nnssl_plugin.objectives.registry import OBJECTIVES
-from nnssl_plugin.settings import PretrainingSettings, settings_from_plans
+from nnssl_plugin.settings import PretrainingSettings
 from nnssl_plugin.training.checkpoint import (
     random_state,
     restore_random_state,
@@ -33,8 +41,15 @@ from nnssl_plugin.training.checkpoint import (
 )
 from nnssl_plugin.training.pretext_logger import CHANCE, PretextLogger
 from nnssl_plugin.training.pretext_validation import validate_pretext
-from nnssl_plugin.training.run_checks import check_run, refuse_finished_run
-from nnssl_plugin.training.seeding import seed_everything
+from nnssl_plugin.training.run_checks import (
+    RECORD,
+    check_run,
+    refuse_cascade,
+    refuse_finished_run,
+    refuse_other_settings,
+    run_record,
+)
+from nnssl_plugin.training.seeding import seed_everything, start_seed
 from nnssl_plugin.transforms.augmentation import stock_augmentation
 from nnssl_plugin.transforms.denormalization import DenormalizationTransform
 
@@ -49,6 +64,7 @@ class PretrainTrainer(nnUNetTrainer):
     the further data sets named in the settings. It knows the objectives through `Objective` only.
     """
 
+    is_ddp: bool
     current_epoch: int
     _best_ema: float | None
 
@@ -60,15 +76,12 @@ class PretrainTrainer(nnUNetTrainer):
         dataset_json: dict,
         device: torch.device = torch.device("cuda"),
     ) -> None:
-        self.all_settings = check_run(plans, configuration, dataset_json)
-        self.settings: PretrainingSettings = self.all_settings.pretraining
+        self.settings: PretrainingSettings = check_run(plans, configuration, dataset_json).pretraining
+        refuse_cascade(plans, configuration)
         self.modalities = channel_names(dataset_json)
         self._check_objectives(plans["dataset_name"])
+        self.budget = self._fit_views(PlansManager(plans).get_configuration(configuration))
         super().__init__(plans, configuration, fold, dataset_json, device)
-        if self.is_cascaded:
-            raise InputError(
-                f"{configuration} is the second stage of a cascade, fed with segmentations; pre-train 3d_fullres instead"
-            )
         self.my_init_kwargs: dict[str, Any] = shareable_init_args(self.my_init_kwargs)
         self.num_epochs = self.settings.epochs
         self.num_iterations_per_epoch = self.settings.iterations_per_epoch
@@ -78,7 +91,7 @@ class PretrainTrainer(nnUNetTrainer):
         self.weight_decay = self.settings.weight_decay
         self.enable_deep_supervision = False
         self.logger.local_logger = PretextLogger()
-        self._in_ddp: bool = self.is_ddp
+        self.world_size = dist.get_world_size() if self.is_ddp else 1
         self.generator = torch.Generator(self.device)
         self.random_state_to_restore: dict[str, Any] | None = None
 
@@ -96,7 +109,7 @@ class PretrainTrainer(nnUNetTrainer):
             if len(self.modalities) < needed:
                 raise InputError(
                     f"{dataset} has {len(self.modalities)} modality ({', '.join(self.modalities)}); the objective {name} "
-                    f"needs {needed} or more. Cross-modal pre-training has nothing to work with here"
+                    f"needs {needed} or more. For one modality, pre-train with MIC-DKFZ's nnssl instead"
                 )
 
     # ---------------------------------------------------------------- network
@@ -105,36 +118,32 @@ class PretrainTrainer(nnUNetTrainer):
         # Only parts of the network are called, between hooks; whether compiling them pays is not measured yet.
         return False
 
-    def _set_batch_size_and_oversample(self) -> None:
-        """Patches of this process: the voxel budget of the plans, split over processes."""
-        world = dist.get_world_size() if self._in_ddp else 1
-        if self.budget.patients < world:
-            raise InputError(f"{self.budget.patients} patients per step cannot be split over {world} GPUs")
-        self.batch_size = self.budget.patients // world
-
-    @cached_property
-    def budget(self) -> ViewBudget:
-        """Crop size and patches per step, over all processes."""
-        stride = np.prod(self.configuration_manager.pool_op_kernel_sizes, axis=0).tolist()
+    def _fit_views(self, configuration: ConfigurationManager) -> ViewBudget:
         return fit_views(
-            self.configuration_manager.patch_size,
-            self.configuration_manager.batch_size,
-            stride,
+            configuration.patch_size,
+            configuration.batch_size,
+            np.prod(configuration.pool_op_kernel_sizes, axis=0).tolist(),
             sum(OBJECTIVES[name].views_per_patch for name in self.active_objectives),
             self.settings.patients_per_step,
             self.settings.crop_size,
         )
+
+    def _set_batch_size_and_oversample(self) -> None:
+        """Patches of this process: those of a step, split over processes."""
+        if self.budget.patients < self.world_size:
+            raise InputError(f"{self.budget.patients} patients per step cannot be split over {self.world_size} GPUs")
+        self.batch_size = self.budget.patients // self.world_size
 
     def initialize(self) -> None:
         """Build network, heads and optimiser; under DDP, one wrapper goes around network and heads."""
         self.seed = self.settings.seed if self.settings.seed is not None else torch.seed() % 2**31
         seed_everything(self.seed)
         # nnU-Net would wrap the bare network, and a forward past the wrapper synchronises nothing.
-        self.is_ddp = False
+        in_ddp, self.is_ddp = self.is_ddp, False
         try:
             super().initialize()
         finally:
-            self.is_ddp = self._in_ddp
+            self.is_ddp = in_ddp
         self.step_module: nn.Module = self.pretraining_network
         if self.is_ddp:
             self.step_module = DistributedDataParallel(
@@ -171,11 +180,9 @@ class PretrainTrainer(nnUNetTrainer):
 
     @cached_property
     def cohort(self) -> list[CaseRecord]:
-        """The cases of this run; the first process looks at the images, the others read its cache."""
-        if self.is_ddp and self.local_rank != 0:
-            dist.barrier()
+        """The cases of this run."""
         training, validation = self.do_split()
-        records = gather_cohort(
+        return gather_cohort(
             self.plans_manager.plans,
             self.configuration_manager.data_identifier,
             self.dataset_json,
@@ -183,10 +190,9 @@ class PretrainTrainer(nnUNetTrainer):
             validation,
             self.settings.datasets,
             self.print_to_log_file,
+            self.local_rank,
+            self.world_size,
         )
-        if self.is_ddp and self.local_rank == 0:
-            dist.barrier()
-        return records
 
     def make_loader(self, augment: bool) -> PretrainingDataLoader:
         """Loader over the cohort, in this process."""
@@ -196,7 +202,8 @@ class PretrainTrainer(nnUNetTrainer):
             use_mask = self.configuration_manager.use_mask_for_norm
             augmentation = stock_augmentation(self.budget.crop_size, rotation, mirror_axes, dummy_2d, use_mask)
         return PretrainingDataLoader(
-            self.cohort,
+            records_of_process(self.cohort, self.local_rank, self.world_size, self.budget.patients),
+            patient_indices(self.cohort),
             self.batch_size,
             self.budget.crop_size,
             self.settings.minimum_foreground,
@@ -219,8 +226,14 @@ class PretrainTrainer(nnUNetTrainer):
         """As nnU-Net, after saying what will run; refuses to overwrite a finished run of other settings."""
         if not self.was_initialized:
             self.initialize()
+        record = run_record(
+            asdict(self.settings),
+            self.configuration_manager.configuration,
+            [record.case for record in self.cohort],
+        )
         if self.random_state_to_restore is None:
-            refuse_finished_run(Path(self.output_folder), "pretraining", self.all_settings)
+            refuse_finished_run(Path(self.output_folder), record)
+        self.my_init_kwargs[RECORD] = record
         patients = len({record.patient for record in self.cohort})
         budget = self.budget
         self.print_to_log_file(
@@ -235,9 +248,8 @@ class PretrainTrainer(nnUNetTrainer):
                 f"view): {budget.patients} it is. A larger batch size in the plans makes room"
             )
         # Patches and views of each process's own; a resumed run must not draw those of the first epochs again.
-        start = self.seed + self.local_rank + 1009 * self.current_epoch
-        seed_everything(start)
-        self.generator.manual_seed(start)
+        seed_everything(start_seed(self.seed, self.local_rank, self.current_epoch) + 1)
+        self.generator.manual_seed(start_seed(self.seed, self.local_rank, self.current_epoch) + 2)
         super().on_train_start()
         if self.random_state_to_restore is not None and self.local_rank == 0:
             restore_random_state(self.random_state_to_restore, self.generator)
@@ -259,7 +271,7 @@ class PretrainTrainer(nnUNetTrainer):
         return total, results
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One optimisation step; nothing in it waits for the device."""
+        """One optimisation step."""
         self.optimizer.zero_grad(set_to_none=True)
         total, results = self.forward(batch)
         parameters = self.optimizer.param_groups[0]["params"]
@@ -307,7 +319,7 @@ class PretrainTrainer(nnUNetTrainer):
         means = torch.stack([torch.stack([step[key] for step in outputs]).nanmean() for key in outputs[0]])
         if self.is_ddp:
             dist.all_reduce(means)
-            means = means / dist.get_world_size()
+            means = means / self.world_size
         return dict(zip(outputs[0], means.cpu().tolist(), strict=True))
 
     def on_epoch_end(self) -> None:
@@ -371,12 +383,7 @@ class PretrainTrainer(nnUNetTrainer):
         checkpoint = filename_or_checkpoint
         if isinstance(checkpoint, str):
             checkpoint = torch.load(checkpoint, map_location="cpu", weights_only=False)
-        made_with = settings_from_plans(checkpoint["init_args"]["plans"])
-        if made_with.pretraining != self.settings:
-            raise InputError(
-                f"{filename_or_checkpoint} was made with other pretraining settings than the plans "
-                f"{self.plans_manager.plans_name} hold now; resume with the plans it was started with"
-            )
+        refuse_other_settings(str(filename_or_checkpoint), checkpoint["init_args"], asdict(self.settings))
         self.network.load_state_dict(checkpoint["network_weights"])
         self.pretraining_network.objectives.load_state_dict(checkpoint["nnssl_plugin"]["heads"])
         self.optimizer.load_state_dict(checkpoint["optimizer_state"])
@@ -396,7 +403,6 @@ class PretrainTrainer(nnUNetTrainer):
         """In place of a segmentation: what the pretext learned, as figures and pictures, in `validation/`."""
         if self.local_rank == 0:
             self.print_to_log_file("Measuring what the pretext learned")
-        self.set_deep_supervision_enabled(False)
         validate_pretext(self)
 
 

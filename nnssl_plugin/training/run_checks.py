@@ -1,16 +1,21 @@
 """What is wrong with a run, said before nnU-Net makes a folder for it."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from batchgenerators.utilities.file_and_folder_operations import load_json
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnssl_plugin.data.dataset_json import is_unlabelled
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.nnunet import check_nnunet, folder_of
-from nnssl_plugin.settings import PLANS_KEY, Settings, settings_from_dict, settings_from_plans
+from nnssl_plugin.settings import Settings, settings_from_plans
+
+# Where nnU-Net's `init_args` of a checkpoint hold the record of the run.
+RECORD = "nnssl_plugin"
 
 
 def check_run(plans: Mapping[str, Any], configuration: str, dataset_json: Mapping[str, Any]) -> Settings:
@@ -48,28 +53,69 @@ def refuse_unlabelled(dataset_json: Mapping[str, Any], dataset: str) -> None:
         )
 
 
-def refuse_finished_run(output_folder: Path, section: str, settings: Settings, **recorded: str) -> None:
+def refuse_cascade(plans: Mapping[str, Any], configuration: str) -> None:
+    """Refuse the second stage of a cascade.
+
+    Raises:
+        InputError: it is one.
+    """
+    if PlansManager(dict(plans)).get_configuration(configuration).previous_stage_name is not None:
+        raise InputError(
+            f"{configuration} is the second stage of a cascade, fed with segmentations; pre-train 3d_fullres instead"
+        )
+
+
+def run_record(
+    settings: Mapping[str, Any], configuration: Mapping[str, Any], training_cases: Sequence[str], **more: str
+) -> dict[str, Any]:
+    """What makes a run this run and no other: resolved settings, network, and which cases (as a hash, to be shared)."""
+    cases = hashlib.sha256("\n".join(sorted(training_cases)).encode()).hexdigest()
+    return {**settings, "configuration": dict(configuration), "training cases": cases, **more}
+
+
+def refuse_finished_run(output_folder: Path, record: Mapping[str, Any]) -> None:
     """Refuse to train over a finished run that was made otherwise: nnU-Net would overwrite it.
 
     Args:
         output_folder: of the fold.
-        section: of the settings, `pretraining` or `finetuning`.
-        settings: of this run.
-        recorded: what else must be as the finished run recorded it in its `init_args`.
+        record: of the run that is about to start.
 
     Raises:
-        InputError: the folder holds a finished run with other settings or other starting weights.
+        InputError: the folder holds a finished run with another record.
     """
     final = output_folder / "checkpoint_final.pth"
     if not final.is_file():
         return
     finished = torch.load(final, map_location="cpu", weights_only=False, mmap=True)["init_args"]
-    before = settings_from_dict(finished["plans"].get(PLANS_KEY, {})).to_dict()[section]
-    now = settings.to_dict()[section]
-    changed = [f"{section}.{key}" for key in now if now[key] != before[key]]
-    changed += [key for key, value in recorded.items() if finished.get(key, value) != value]
+    changed = differences(finished.get(RECORD, {}), record)
     if changed:
         raise InputError(
             f"{output_folder} holds a finished run that differs in {', '.join(changed)} and would be overwritten. Make a "
             "plans copy of its own for each run (nnssl_plugin plan -o NAME) or remove the folder"
         )
+
+
+def refuse_other_settings(checkpoint: str, init_args: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Refuse to resume a run with other settings than it was started with.
+
+    Raises:
+        InputError: they differ; the message names in what.
+    """
+    before = {key: value for key, value in init_args.get(RECORD, {}).items() if key in settings}
+    changed = differences(before, settings)
+    if before and changed:
+        raise InputError(
+            f"{checkpoint} was made with other settings ({', '.join(changed)}) than the plans hold now; resume with the "
+            "plans it was started with"
+        )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names of the entries of `now` that are not so in `before`."""
+    found = []
+    for key, value in now.items():
+        if isinstance(value, Mapping) and isinstance(before.get(key), Mapping):
+            found += differences(before[key], value, f"{prefix}{key}.")
+        elif before.get(key) != value:
+            found.append(prefix + key)
+    return found

@@ -1,5 +1,6 @@
 import hashlib
 from abc import ABC, abstractmethod
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,15 @@ from torch.optim import Optimizer
 
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.training.checkpoint import shareable_init_args
-from nnssl_plugin.training.run_checks import check_run, refuse_finished_run, refuse_unlabelled
-from nnssl_plugin.training.seeding import seed_everything
+from nnssl_plugin.training.run_checks import (
+    RECORD,
+    check_run,
+    refuse_finished_run,
+    refuse_other_settings,
+    refuse_unlabelled,
+    run_record,
+)
+from nnssl_plugin.training.seeding import seed_everything, start_seed
 from nnssl_plugin.training.warmup_schedule import WarmupPolyLR
 
 
@@ -30,11 +38,10 @@ class SupervisedTrainer(nnUNetTrainer, ABC):
         dataset_json: dict,
         device: torch.device = torch.device("cuda"),
     ) -> None:
-        self.all_settings = check_run(plans, configuration, dataset_json)
+        self.settings = check_run(plans, configuration, dataset_json).finetuning
         refuse_unlabelled(dataset_json, plans["dataset_name"])
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.my_init_kwargs: dict[str, Any] = shareable_init_args(self.my_init_kwargs)
-        self.settings = self.all_settings.finetuning
         self.num_epochs = self.settings.epochs
         self.num_iterations_per_epoch = self.settings.iterations_per_epoch
         self.num_val_iterations_per_epoch = self.settings.validation_iterations
@@ -44,7 +51,7 @@ class SupervisedTrainer(nnUNetTrainer, ABC):
     def initialize(self) -> None:
         """As nnU-Net, seeded; remembers the fresh weights, to tell later whether others were loaded."""
         if self.settings.seed is not None:
-            seed_everything(self.settings.seed + self.local_rank)
+            seed_everything(start_seed(self.settings.seed, self.local_rank, 0))
         super().initialize()
         self.fresh_weights = self._encoder_digest()
 
@@ -66,9 +73,14 @@ class SupervisedTrainer(nnUNetTrainer, ABC):
             self.initialize()
         if not self.resumed:
             self.check_weights()
-            start = self._encoder_digest() if self.weights_were_loaded() else "none"
-            self.my_init_kwargs["initial_weights"] = start
-            refuse_finished_run(Path(self.output_folder), "finetuning", self.all_settings, initial_weights=start)
+            record = run_record(
+                asdict(self.settings),
+                self.configuration_manager.configuration,
+                self.do_split()[0],
+                initial_weights=self._encoder_digest() if self.weights_were_loaded() else "none",
+            )
+            refuse_finished_run(Path(self.output_folder), record)
+            self.my_init_kwargs[RECORD] = record
         super().on_train_start()
 
     @abstractmethod
@@ -76,16 +88,22 @@ class SupervisedTrainer(nnUNetTrainer, ABC):
         """Stop a run whose starting weights contradict the trainer's name."""
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
-        """As nnU-Net; the run counts as resumed."""
+        """As nnU-Net, with the settings the run was started with; it counts as resumed."""
         super().load_checkpoint(filename_or_checkpoint)
+        refuse_other_settings(str(filename_or_checkpoint), self.my_init_kwargs, asdict(self.settings))
         self.resumed = True
+        if self.settings.seed is not None:
+            # Not the patches of the first epochs again.
+            seed_everything(start_seed(self.settings.seed, self.local_rank, self.current_epoch))
 
     def save_checkpoint(self, filename: str) -> None:
         """As nnU-Net, but a process killed meanwhile leaves the previous file intact."""
+        if self.local_rank != 0 or self.disable_checkpointing:
+            super().save_checkpoint(filename)
+            return
         partial = Path(f"{filename}.part")
         super().save_checkpoint(str(partial))
-        if partial.is_file():
-            partial.replace(filename)
+        partial.replace(filename)
 
 
 class FinetuneTrainer(SupervisedTrainer):

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform, Convert3DTo2DTransform
+from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from batchgeneratorsv2.transforms.utils.remove_label import RemoveLabelTansform
 from nnunetv2.training.data_augmentation.compute_initial_patch_size import get_patch_size
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -49,6 +51,10 @@ def stock_augmentation(
     )
     spatial = [transform for transform in stock.transforms if isinstance(transform, SPATIAL)]
     intensity = [t for t in stock.transforms if not isinstance(t, (*SPATIAL, RemoveLabelTansform))]
+    for transform in intensity:
+        # Choosing the convolution by timing makes a seeded run depend on how busy the machine is.
+        if isinstance(transform, RandomTransform) and isinstance(transform.transform, GaussianBlurTransform):
+            transform.transform.benchmark = False
     initial = get_patch_size(patch_size, rotation, rotation, rotation, SCALES).tolist()
     if dummy_2d:
         initial[0] = patch_size[0]
