@@ -71,6 +71,10 @@ def test_index_is_cached_until_the_image_changes(folder: Path, monkeypatch: pyte
     image.touch()
     index(folder)
     assert written == ["case01"]
+    cached = next(folder.parent.glob("nnssl_plugin_cache/**/case03.npz"))
+    np.savez(cached, image_state=np.array([1, 2]))  # of an older version
+    index(folder)
+    assert written == ["case01", "case03"]
     assert not list(folder.parent.glob("nnssl_plugin_cache/**/*.part"))
 
 

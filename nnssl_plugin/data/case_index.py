@@ -143,7 +143,7 @@ def _is_fresh(cached: Path, image: Path) -> bool:
     if not cached.is_file():
         return False
     with np.load(cached) as arrays:
-        return bool((arrays["image_state"] == _image_state(image)).all())
+        return np.array_equal(arrays["image_state"], _image_state(image))
 
 
 def _write_cache(image: Path, cached: Path, channel_names: list[str]) -> None:
