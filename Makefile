@@ -8,8 +8,8 @@ DEMO ?= demo
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("nnssl_plugin needs Python 3.10 or newer, not " + sys.version.split()[0]) if sys.version_info < (3, 10) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	$(BIN)/python -m pip install --upgrade pip
+	$(BIN)/python -m pip install -e ".[dev]"
 	touch $@
 
 demo: $(VENV)/installed

@@ -34,13 +34,14 @@ ObjectivesSettings: Any = dataclass(frozen=True, config=STRICT)(
 class PretrainingSettings:
     """What `SSLPretrainTrainer` does.
 
-    `datasets`: ids or names of further data sets, preprocessed under the same plans, all of whose images are used.
+    `datasets`: ids or names of further data sets, preprocessed under the same plans; patients of the fold's validation
+    cases are left out.
     `patients_per_step`: patches of different patients in a step, as far as the cohort has them and the voxel budget
     of the plans (batch size times patch size, over every encoded view) allows.
     `crop_size`: size of these patches in voxels; by default the largest that fits the budget.
     `minimum_foreground`: share of foreground below which a quarter of a patch makes the patch be drawn again.
     `initial_lr`, `weight_decay`: of AdamW; the rate decays as nnU-Net's.
-    `seed`: of initialisation; of everything with `nnUNet_n_proc_DA=0`.
+    `seed`: of initialisation; of everything with `nnUNet_n_proc_DA=0` on the CPU.
     """
 
     epochs: Count = 250
