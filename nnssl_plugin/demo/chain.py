@@ -67,13 +67,13 @@ def demo_steps(size: DemoSize, device: str) -> list[Step]:
         Step(
             "preprocess",
             "Planning and preprocessing by nnU-Net",
-            _words(f"nnUNetv2_plan_and_preprocess -d 501 -c {CONFIGURATION}"),
+            _words(f"nnUNetv2_plan_and_preprocess -d 501 -c {CONFIGURATION} -npfp 1 -np 1"),
             outputs=(preprocessed,),
         ),
         Step(
             "align",
             "The unlabelled cases, preprocessed by the same plans",
-            _words(f"nnssl_plugin align --pretrain 502 --target 501 -c {CONFIGURATION}"),
+            _words(f"nnssl_plugin align --pretrain 502 --target 501 -c {CONFIGURATION} -np 1"),
             outputs=(f"{PREPROCESSED}/{UNLABELLED}",),
         ),
     ]

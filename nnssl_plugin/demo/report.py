@@ -24,7 +24,7 @@ from nnssl_plugin.report.sections import dice_section, pretraining_section
 
 HONESTY = (
     "A handful of synthetic cases and minutes of one computer prove that the chain works, not that pre-training helps: "
-    "differences of this size change sign with the seed. Nothing here was chosen by looking at the test cases."
+    "with one seed, differences like these can be chance. Nothing here was chosen by looking at the test cases."
 )
 SHOWN_CASES = 3
 BACKGROUND = "FLAIR"

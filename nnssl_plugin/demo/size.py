@@ -22,10 +22,10 @@ class DemoSize:
     features: tuple[int, int] = (16, 128)
     pretraining_batch_size: int = 4
     finetuning_batch_size: int = 2
-    pretraining_epochs: int = 14
-    pretraining_iterations: int = 10
-    finetuning_epochs: int = 14
-    finetuning_iterations: int = 10
-    validation_iterations: int = 2
-    save_every: int = 3
+    pretraining_epochs: int = 10
+    pretraining_iterations: int = 14
+    finetuning_epochs: int = 10
+    finetuning_iterations: int = 14
+    validation_iterations: int = 4
+    save_every: int = 2
     seed: int = 1
