@@ -40,6 +40,13 @@ def test_missing_modalities_are_never_shown_and_impossible_cases_do_not_count() 
     slem = objective(network_shape(2, 3))
     label = slem.draw_views(batch, torch.Generator().manual_seed(0)).targets["label"]
     assert not (slem.labels[label[1:]] == 1).any()
+    batch.present[:3] = torch.tensor([False, True, False])
+    views = slem.draw_views(batch, torch.Generator().manual_seed(0))
+    assert views.targets["valid"].tolist() == [False] * 3 + [True] * 61, "one modality is nothing to classify"
+    result = slem(Features([features(batch, network_shape(2, 3))]), views, batch)
+    # What is left lacks one modality of three: two in each of four blocks.
+    assert result.metrics["accuracy_chance"].item() == pytest.approx(1 / 16)
+    assert result.metrics["block_accuracy_chance"].item() == pytest.approx(1 / 2)
     injective = objective(network_shape(2, 4))
     four = make_batch(axes=2, channels=4)
     four.present[1:, 0] = False

@@ -70,11 +70,15 @@ class SLeM(Objective):
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
         """One mosaic of each patch, drawn among the labels whose modalities the case has."""
         possible = batch.present[:, self.labels].all(dim=2)
-        valid = possible.any(dim=1)
-        # A case that can show no label still gets a view, without weight, so that shapes stay the same.
+        choices = possible.sum(dim=1)
+        # A case with one modality has nothing to classify. It still gets a view, without weight, so that shapes stay the
+        # same.
+        valid = choices > 1
         weights = torch.where(valid[:, None], possible, torch.ones_like(possible)).float()
         label = torch.multinomial(weights, 1, generator=generator)[:, 0]
-        return Views(self._mosaic(batch, self.labels[label], generator), {"label": label, "valid": valid})
+        return Views(
+            self._mosaic(batch, self.labels[label], generator), {"label": label, "valid": valid, "choices": choices}
+        )
 
     def _mosaic(self, batch: PretrainingBatch, assignment: Tensor, generator: torch.Generator) -> Tensor:
         batch_size, channels, *patch = batch.data.shape
@@ -115,16 +119,16 @@ class SLeM(Objective):
         label, valid = views.targets["label"], views.targets["valid"].float()
         # Over all patches, as other processes divide by the same number; a case without a label adds nothing.
         loss = (F.cross_entropy(logits, label, reduction="none") * valid).mean()
-        total = valid.sum()
         guess = logits.argmax(dim=1)
-        # Either label space has every modality equally often in every block.
         blocks = (self.labels[guess] == self.labels[label]).float().mean(dim=1)
-        metrics = {
-            "accuracy": ((guess == label) * valid).sum() / total,
-            "accuracy_chance": loss.new_tensor(1 / len(self.labels)),
-            "block_accuracy": (blocks * valid).sum() / total,
-            "block_accuracy_chance": loss.new_tensor(1 / len(self.modalities)),
+        # Chance is that of somebody who knows which modalities a case has: fewer of them leave fewer labels.
+        measures = {
+            "accuracy": (guess == label).float(),
+            "accuracy_chance": 1 / views.targets["choices"].clamp(min=1),
+            "block_accuracy": blocks,
+            "block_accuracy_chance": 1 / batch.present.sum(dim=1),
         }
+        metrics = {name: (values * valid).sum() / valid.sum() for name, values in measures.items()}
         return ObjectiveResult(loss, {"cross_entropy": loss}, metrics)
 
     def picture(self, features: Features, views: Views, batch: PretrainingBatch) -> Figure:
