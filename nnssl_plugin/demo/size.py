@@ -3,7 +3,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DemoSize:
-    """How much the demo does; the defaults are meant for under seven minutes of two idle CPU cores.
+    """How much the demo does; the defaults fill about seven minutes of two idle CPU cores.
 
     `training`, `test`, `unlabelled`: numbers of cases. `shape`: of a phantom, in voxels of `spacing_mm`. `patch_size`:
     of the plans copies, in voxels, axes in the plans' order. `features`: of the first stage, and the most of any.
@@ -23,9 +23,9 @@ class DemoSize:
     pretraining_batch_size: int = 4
     finetuning_batch_size: int = 2
     pretraining_epochs: int = 10
-    pretraining_iterations: int = 12
+    pretraining_iterations: int = 10
     finetuning_epochs: int = 10
-    finetuning_iterations: int = 12
-    validation_iterations: int = 4
+    finetuning_iterations: int = 10
+    validation_iterations: int = 3
     save_every: int = 2
     seed: int = 1
