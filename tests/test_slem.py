@@ -95,7 +95,9 @@ def test_cross_entropy_and_accuracy_are_those_of_the_logits() -> None:
     views = slem.draw_views(batch, torch.Generator().manual_seed(0))
     bottleneck = features(batch, shape)
     result = slem(Features([bottleneck]), views, batch)
-    logits = slem.classifier(slem.pool(slem.fusion(bottleneck)).flatten(1))
+    pooled = slem.pool(slem.fusion(bottleneck)).flatten(2)
+    scores = [slem.classifier(pooled[:, :, block]) for block in range(4)]
+    logits = torch.stack([sum(scores[b][:, m] for b, m in enumerate(label)) for label in slem.labels.tolist()], dim=1)
     probability = logits.softmax(dim=1)[torch.arange(len(logits)), views.targets["label"]]
     torch.testing.assert_close(result.loss, -probability.log().mean())
     assert result.metrics["accuracy_chance"].item() == pytest.approx(1 / 24)

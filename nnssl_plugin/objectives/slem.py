@@ -45,9 +45,11 @@ class SLeM(Objective):
 
     The paper: images of the modalities are divided uniformly into four blocks, randomly combined, and the
     combinations classified. Ours: blocks keep their position; the label spaces; the head (bottleneck → CFB → 2×2
-    average pooling in the plane of the mosaic, because the label encodes position → two-layer MLP → cross-entropy);
-    the defences against shortcuts. The one-channel mosaic is expanded over the C input channels, so that the network
-    is the one of the plans.
+    average pooling in the plane of the mosaic, because the label encodes position → a two-layer MLP, shared by the
+    blocks, scores each block's modality; a label's logit is the sum of its blocks' scores → cross-entropy over the
+    labels); the defences against shortcuts. One MLP with K free logits stayed at chance where this one learns: it has to
+    find the same cue once for every block and label (README). The one-channel mosaic is expanded over the C input
+    channels, so that the network is the one of the plans.
 
     Shape: one view `[B, C, *P]` of a batch `[B, C, *P]`.
     """
@@ -65,7 +67,7 @@ class SLeM(Objective):
         axes = mosaic_axes(network.patch_size)
         grid = [2 if axis in axes else 1 for axis in range(len(network.patch_size))]
         self.pool = nn.AdaptiveAvgPool2d((2, 2)) if len(grid) == 2 else nn.AdaptiveAvgPool3d(tuple(grid))
-        self.classifier = mlp(BLOCKS * network.bottleneck_features, network.bottleneck_features, len(self.labels))
+        self.classifier = mlp(network.bottleneck_features, network.bottleneck_features, len(network.modalities))
 
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
         """One mosaic of each patch, drawn among the labels whose modalities the case has."""
@@ -110,12 +112,14 @@ class SLeM(Objective):
         return F.pad(values, (0, 1))[:, blocks.flatten()].view(values.shape[0], 1, *blocks.shape)
 
     def _logits(self, features: Features) -> Tensor:
-        logits: Tensor = self.classifier(self.pool(self.fusion(features.stages[-1])).flatten(1))
-        return logits
+        cells = self.pool(self.fusion(features.stages[-1])).flatten(2).transpose(1, 2)
+        scores = self.classifier(cells).float()
+        # [B, 4, C] scores of each block's modality, looked up and summed for each label: [B, K].
+        return scores[:, torch.arange(BLOCKS, device=scores.device), self.labels].sum(dim=2)
 
     def forward(self, features: Features, views: Views, batch: PretrainingBatch) -> ObjectiveResult:
         """Cross-entropy over the label space; accuracy, of whole mosaics and of blocks, beside chance."""
-        logits = self._logits(features).float()
+        logits = self._logits(features)
         label, valid = views.targets["label"], views.targets["valid"].float()
         # Over all patches, as other processes divide by the same number; a case without a label adds nothing.
         loss = (F.cross_entropy(logits, label, reduction="none") * valid).mean()
