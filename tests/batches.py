@@ -25,4 +25,6 @@ def make_batch(axes: int, channels: int, size: int = 6, patch: int = 32, constan
 
 
 def network_shape(axes: int, channels: int, features: int = 16, decoder: int = 8) -> NetworkShape:
-    return NetworkShape(NAMES[:channels], (32,) * axes if axes == 2 else (16,) * axes, (4,) * axes, features, decoder)
+    return NetworkShape(
+        NAMES[:channels], (32,) * axes if axes == 2 else (16,) * axes, (4,) * axes, (decoder, features), decoder
+    )

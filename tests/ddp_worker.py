@@ -23,7 +23,7 @@ def build() -> PretrainingNetwork:
     network = get_network_from_plans(
         plan["network_class_name"], plan["arch_kwargs"], plan["_kw_requires_import"], 4, 2, deep_supervision=False
     )
-    shape = NetworkShape(NAMES, (32, 32), (8, 8), 16, 4)
+    shape = NetworkShape(NAMES, (32, 32), (8, 8), (4, 8, 16), 4)
     return PretrainingNetwork(network, {name: cls(cls.Settings(weight=1.0), shape) for name, cls in OBJECTIVES.items()})
 
 
@@ -38,8 +38,8 @@ def share(batch: PretrainingBatch, rows: slice) -> PretrainingBatch:
 
 
 def share_views(name: str, views: Views, rows: slice) -> Views:
-    # Contrast holds all sources first, then all targets.
-    halves = 2 if name == "contrastive" else 1
+    # Contrasts hold all sources first, then all targets.
+    halves = OBJECTIVES[name].views_per_patch
     images = torch.cat([half[rows] for half in views.images.chunk(halves)])
     return Views(images, {key: value[rows] for key, value in views.targets.items()})
 

@@ -53,7 +53,7 @@ def test_background_stays_and_foreground_changes(mode: str, axes: int) -> None:
 
 
 def test_moments_have_exactly_the_targets_mean_and_deviation() -> None:
-    after = apply("moments", sample(), target=np.array([1, 0]), donor=np.array([1, 2]))
+    after = apply("moments", sample(), target=np.array([1, 0]), donors=[np.array([1]), np.array([2])])
     assert after[0, 8:].mean().item() == pytest.approx(11, abs=1e-3)
     assert after[0, 8:].std().item() == pytest.approx(2, abs=1e-3)
     assert after[1, 8:].mean().item() == pytest.approx(20, abs=1e-3)
@@ -61,7 +61,7 @@ def test_moments_have_exactly_the_targets_mean_and_deviation() -> None:
 
 def test_quantiles_become_those_of_the_target_and_order_is_kept() -> None:
     data = sample()
-    after = apply("quantile", data, target=np.array([1, 0]), donor=np.array([1, 1]))
+    after = apply("quantile", data, target=np.array([1, 0]), donors=[np.array([1]), np.array([1])])
     wanted = statistics().quantiles[1, 1]
     np.testing.assert_allclose(np.quantile(after[0, 8:].numpy(), PROBABILITIES), wanted, atol=2e-3)
     order = data["image"][0, 8:].flatten().argsort()  # type: ignore[index]
@@ -72,7 +72,7 @@ def test_local_moments_remove_a_bias_field_that_moments_keep() -> None:
     data = sample()
     field = torch.linspace(-3, 3, 32).view(1, 1, 1, 32)
     data["image"] = torch.randn(2, 32, 32, 32, generator=torch.Generator().manual_seed(3)) + field
-    kept = {"target": np.array([1, 0]), "donor": np.array([1, 1])}
+    kept = {"target": np.array([1, 0]), "donors": [np.array([1]), np.array([1])]}
     profile = {mode: apply(mode, data, **kept)[0, 8:].mean(dim=(0, 1)) for mode in ("moments", "local_moments")}
     assert profile["local_moments"][4:-4].std() < 0.3 * profile["moments"][4:-4].std()
 
@@ -80,7 +80,7 @@ def test_local_moments_remove_a_bias_field_that_moments_keep() -> None:
 def test_ratio_of_deviations_is_limited() -> None:
     transform = DenormalizationTransform(statistics(), DenormalizationSettings(mode="moments", ratio_limit=1.5))
     data = sample()
-    drawn = transform.get_parameters(**data) | {"target": np.array([1, 0]), "donor": np.array([2, 2])}
+    drawn = transform.get_parameters(**data) | {"target": np.array([1, 0]), "donors": [np.array([2]), np.array([2])]}
     spread = data["image"][0, 8:].std()  # type: ignore[index]
     assert transform.apply(dict(data), **drawn)["image"][0, 8:].std().item() == pytest.approx(
         float(1.5 * spread), rel=1e-3
@@ -95,7 +95,18 @@ def test_draws_only_present_targets_and_other_patients() -> None:
     for _ in range(20):
         drawn = transform.get_parameters(**data)
         assert drawn["target"].tolist() == [1, 0, 2]
-        assert drawn["donor"].tolist() == [2, 2, -1], "cases 0 and 1 are of the same patient"
+        assert [d.tolist() for d in drawn["donors"]] == [[2], [2], []], "cases 0 and 1 are of the same patient"
+
+
+def test_dataset_statistics_are_the_mean_of_other_patients_images() -> None:
+    settings = DenormalizationSettings(mode="moments", ratio_limit=1000.0, statistics="dataset")
+    transform, data = DenormalizationTransform(statistics((0, 1, 2)), settings), sample()
+    drawn = transform.get_parameters(**data)
+    assert [d.tolist() for d in drawn["donors"]] == [[1, 2], [1, 2]]
+    after = transform.apply(dict(data), **drawn)["image"]
+    wanted = statistics((0, 1, 2))
+    assert after[0, 8:].mean().item() == pytest.approx(wanted.mean[1:, 1].mean(), abs=1e-3)
+    assert after[0, 8:].std().item() == pytest.approx(wanted.std[1:, 1].mean(), abs=1e-3)
 
 
 def test_without_donor_or_foreground_the_image_stays() -> None:
@@ -128,7 +139,7 @@ def encoder_change(mode: str) -> float:
     data = sample(size=16)
     data["segmentation"] = torch.zeros((1, 16, 16, 16), dtype=torch.int16)
     before = data["image"][:1]  # type: ignore[index]
-    after = apply(mode, data, target=np.array([1, 0]), donor=np.array([1, 1]))[:1]
+    after = apply(mode, data, target=np.array([1, 0]), donors=[np.array([1]), np.array([1])])[:1]
     with torch.no_grad():
         first, second = network.encoder(before[None])[-1], network.encoder(after[None])[-1]
     return float((first - second).norm() / first.norm())

@@ -23,6 +23,23 @@ def test_auto_label_space_follows_the_number_of_modalities() -> None:
         label_space("injective", 3)
 
 
+@pytest.mark.parametrize(("channels", "count", "distance"), [(2, 2, 4), (2, 8, 2), (3, 3, 4), (3, 9, 3), (4, 4, 4), (4, 16, 3)])
+def test_max_hamming_labels_are_as_far_apart_as_they_can_be(channels: int, count: int, distance: int) -> None:
+    labels = label_space("max_hamming", channels, count)
+    assert labels.shape == (count, 4)
+    apart = [(a != b).sum().item() for i, a in enumerate(labels) for b in labels[:i]]
+    # Singleton bound: C words can differ in four places, C² in three, C³ in two.
+    assert min(apart) == distance
+
+
+def test_counts_that_cannot_be_are_refused() -> None:
+    assert len(label_space("max_hamming", 3)) == 9
+    with pytest.raises(ValueError, match="2 to 16"):
+        label_space("max_hamming", 2, 17)
+    with pytest.raises(ValueError, match="for label_space max_hamming, not product"):
+        label_space("product", 3, 9)
+
+
 @pytest.mark.parametrize(
     ("patch", "axes"), [((8, 8), (0, 1)), ((4, 16, 8), (1, 2)), ((16, 4, 8), (0, 2)), ((8, 8, 8), (1, 2))]
 )

@@ -18,6 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="settings, e.g. pretraining.epochs=20; may be repeated; over those the copied plans carry",
     )
+    parser.add_argument(
+        "--preset",
+        choices=["slem", "contrast", "restoration", "full"],
+        help="which objectives pre-train; --set goes over it. Default: those of the copied plans, or full",
+    )
+    parser.add_argument(
+        "--cfb", action="store_true", help="put the contextual fusion block at the bottleneck of the copy's network"
+    )
     sizes = parser.add_argument_group("size of the copy's network (the preprocessed data stay as they are)")
     sizes.add_argument("-c", nargs="+", metavar="CONFIGURATION", help="which configurations; default: all that match")
     sizes.add_argument("--batch-size", type=int, metavar="N")
@@ -33,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from nnssl_plugin.nnunet import dataset_name
     from nnssl_plugin.planning.plans_copy import copy_plans
     from nnssl_plugin.planning.plans_file import load_plans, preprocessed_folder, write_json
+    from nnssl_plugin.presets import preset_assignments
 
     dataset = dataset_name(args.d)
     target = preprocessed_folder(dataset) / f"{args.o}.json"
@@ -41,16 +50,18 @@ def run(args: argparse.Namespace) -> int:
     copy = copy_plans(
         source,
         args.o,
-        args.set,
+        [*(preset_assignments(args.preset) if args.preset else []), *args.set],
         configurations=args.c,
         batch_size=args.batch_size,
         patch_size=args.patch_size,
         features=tuple(args.features) if args.features else None,
+        contextual_fusion=args.cfb,
     )
     write_json(copy, target)
     print(f"{target}: {args.p} of {dataset}, same preprocessed data")
     _print_configurations(source, copy)
     _print_settings(copy)
+    _print_pretraining(copy, target.parent)
     _print_next(source, copy, target.parent)
     return 0
 
@@ -92,6 +103,45 @@ def _print_settings(copy: dict[str, Any]) -> None:
     print("\nsettings other than the defaults:" if changed else "\nall settings have their defaults")
     for name in changed:
         print(f"  {name} = {values[name]} (default {defaults[name]})")
+
+
+def _print_pretraining(copy: dict[str, Any], folder: Path) -> None:
+    """What `SSLPretrainTrainer` will do under each configuration, or why it cannot."""
+    from batchgenerators.utilities.file_and_folder_operations import load_json
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    from nnssl_plugin.data.dataset_json import channel_names
+    from nnssl_plugin.settings import settings_from_plans
+    from nnssl_plugin.training.objectives_of_run import (
+        active_objectives,
+        check_objectives,
+        feature_map_share,
+        view_budget,
+    )
+
+    settings = settings_from_plans(copy).pretraining
+    active = active_objectives(settings)
+    modalities = channel_names(load_json(folder / "dataset.json"))
+    print("\npre-training: " + ", ".join(f"{name} (weight {section.weight:g})" for name, section in active.items()))
+    try:
+        check_objectives(active, copy["dataset_name"], modalities)
+    except InputError as error:
+        print(f"  not possible: {error}")
+        return
+    for name, entries in copy["configurations"].items():
+        if "previous_stage" in entries:
+            continue
+        configuration = PlansManager(copy).get_configuration(name)
+        try:
+            budget = view_budget(settings, configuration)
+            share = feature_map_share(settings, configuration, len(modalities))
+        except InputError as error:
+            print(f"  {name}: not possible: {error}")
+            continue
+        print(
+            f"  {name}: {budget.patients} patches of {_sizes(list(budget.crop_size))} a step, about {share:.1f} times the "
+            "memory of a supervised step of these plans"
+        )
 
 
 def _print_next(source: dict[str, Any], copy: dict[str, Any], folder: Path) -> None:

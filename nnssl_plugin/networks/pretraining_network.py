@@ -25,11 +25,12 @@ class PretrainingNetwork(nn.Module):
         # `Any`: torch's types know of no encoder in a module and no objective in a dict.
         self.network = network
         self.objectives: Any = nn.ModuleDict(objectives)
-        trained = set(self.network.encoder.parameters())
+        # The stock decoder holds the encoder as well.
+        unused = set(self.network.decoder.parameters()) - set(self.network.encoder.parameters())
         if any(objective.needs_decoder for objective in objectives.values()):
-            trained |= set(self.network.decoder.parameters()) - set(self.network.decoder.seg_layers.parameters())
+            unused = set(self.network.decoder.seg_layers.parameters())
         for parameter in network.parameters():
-            parameter.requires_grad_(parameter in trained)
+            parameter.requires_grad_(parameter not in unused)
 
     def forward(self, batch: PretrainingBatch, views: Mapping[str, Views]) -> tuple[Tensor, dict[str, ObjectiveResult]]:
         """Encode all views, score each objective's own.
@@ -37,7 +38,12 @@ class PretrainingNetwork(nn.Module):
         Returns:
             Weighted total, and each objective's result by name.
         """
-        features = self.encode(views)
+        return self.score(self.encode(views), views, batch)
+
+    def score(
+        self, features: Mapping[str, Features], views: Mapping[str, Views], batch: PretrainingBatch
+    ) -> tuple[Tensor, dict[str, ObjectiveResult]]:
+        """Weighted total, and each objective's result by name, of views that are encoded already."""
         results = {name: self.objectives[name](features[name], views[name], batch) for name in views}
         total = torch.stack([self.objectives[name].settings.weight * r.loss for name, r in results.items()]).sum()
         return total, results
@@ -45,12 +51,19 @@ class PretrainingNetwork(nn.Module):
     def encode(self, views: Mapping[str, Views]) -> dict[str, Features]:
         """Features of each objective's views, from one forward through the encoder."""
         sizes = [len(view.images) for view in views.values()]
-        stages = self.network.encoder(torch.cat([view.images for view in views.values()]))
+        stages = self.stages(torch.cat([view.images for view in views.values()]))
         split = [stage.split(sizes) for stage in stages]
         features = {}
         for i, name in enumerate(views):
             own = [stage[i] for stage in split]
             features[name] = Features(own, self._decode(own) if self.objectives[name].needs_decoder else None)
+        return features
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """What the decoder gets of `[N, C, *P]`: features of every stage, the bottleneck last."""
+        # Networks of ours put something between encoder and decoder; stock ones have no such method.
+        encode = getattr(self.network, "encode", self.network.encoder)
+        features: list[Tensor] = encode(images)
         return features
 
     def _decode(self, skips: list[Tensor]) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from nnssl_plugin.networks.heads import mlp
 from nnssl_plugin.objectives.gather import gather_rows
 from nnssl_plugin.objectives.info_nce import PatientInfoNCE
+from nnssl_plugin.objectives.modality_pair import Pairs, draw_modality_pair
 from nnssl_plugin.objectives.objective import (
     Features,
     NetworkShape,
@@ -28,20 +29,22 @@ class ContrastiveSettings:
     """Settings of cross-modal contrast; every one is ours.
 
     `temperature`: divides the cosine similarities. `embedding_size`: length of the vectors that are compared.
+    `pairs`: `cross`: two modalities; `same`: one modality twice, which one-modality data sets can have.
     """
 
     weight: Annotated[float, Field(ge=0)] = 0.1
     temperature: Annotated[float, Field(gt=0)] = 0.2
     embedding_size: Annotated[int, Field(ge=2)] = 64
+    pairs: Pairs = "cross"
 
 
 class CrossModalContrast(Objective):
     """Cross-modal contrast with DAD (J. Biomed. Eng. 2023, 40(3):482-491, PMC10307600).
 
     The paper: images of different modalities of one patient are positives; the source modality is denormalised with
-    the statistics of the target's. Ours: for each patch two modalities s ≠ t are drawn; the views are DAD(x_s → t) and
-    x_t, each expanded over the C channels; bottleneck → average pool → MLP → unit vector; InfoNCE over patients,
-    gathered over processes. A case with one modality only has no pair and is left out.
+    the statistics of the target's. Ours: the views of `draw_modality_pair`; bottleneck → average pool → MLP → unit
+    vector; InfoNCE over patients, gathered over processes. A case with one modality only has no pair and is left out;
+    with C = 2 there is one pair, drawn in either direction.
 
     Shape: two views `[2B, C, *P]` of a batch `[B, C, *P]`, all sources first.
     """
@@ -55,17 +58,14 @@ class CrossModalContrast(Objective):
         self.projection = mlp(network.bottleneck_features, network.bottleneck_features, settings.embedding_size)
         self.loss = PatientInfoNCE(settings.temperature)
 
+    @classmethod
+    def fewest_modalities(cls, settings: ContrastiveSettings) -> int:
+        """Two, or one where both views show the same."""
+        return 2 if settings.pairs == "cross" else 1
+
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
         """A source and a target view of each patch."""
-        batch_size, channels = batch.present.shape
-        valid = batch.present.sum(dim=1) > 1
-        weights = torch.where(valid[:, None], batch.present, torch.ones_like(batch.present)).float()
-        source = torch.multinomial(weights, 1, generator=generator)[:, 0]
-        rows = torch.arange(batch_size, device=source.device)
-        target = batch.denormalized_target[rows, source]
-        first, second = batch.denormalized[rows, source], batch.data[rows, target]
-        images = torch.cat([first, second])[:, None].expand(-1, channels, *batch.data.shape[2:])
-        return Views(images, {"valid": valid, "source": source, "target": target})
+        return draw_modality_pair(batch, self.settings.pairs, generator)
 
     def _embed(self, features: Features) -> tuple[Tensor, Tensor]:
         bottleneck = features.stages[-1]

@@ -26,16 +26,49 @@ def product_labels(modalities: int) -> Tensor:
     return torch.tensor(list(product(range(modalities), repeat=BLOCKS)))
 
 
-def label_space(name: str, modalities: int) -> Tensor:
+def max_hamming_labels(modalities: int, count: int) -> Tensor:
+    """`count` mosaics any two of which differ in as many blocks as possible.
+
+    A lexicode (Conway & Sloane, IEEE Trans. Inf. Theory 1986): in order, every mosaic that differs from those taken in at
+    least d blocks, for the largest d that yields enough of them.
+
+    Returns:
+        `[count, 4]`, the modality of each block.
+    """
+    candidates = product_labels(modalities)
+    chosen = candidates[:0]
+    for distance in range(BLOCKS, 0, -1):
+        chosen = candidates[:1]
+        for candidate in candidates[1:]:
+            if ((chosen != candidate).sum(dim=1) >= distance).all():
+                chosen = torch.cat([chosen, candidate[None]])
+        if len(chosen) >= count:
+            break
+    return chosen[:count]
+
+
+def label_space(name: str, modalities: int, count: int | None = None) -> Tensor:
     """Table of SLeM's classes (methods.md 1, ours): row = label, column = block, entry = modality.
 
     Args:
-        name: `injective`, `product` or `auto`: injective from four modalities on, product below.
+        name: `injective`, `product`, `max_hamming` or `auto`: injective from four modalities on, product below.
         modalities: C.
+        count: labels of `max_hamming`, C² by default.
 
     Raises:
-        InputError: injective mosaics of fewer than four modalities do not exist.
+        InputError: injective mosaics of fewer than four modalities do not exist; more labels than there are mosaics, or
+            fewer than two; a count for a space that has its own.
     """
+    if name == "max_hamming":
+        count = modalities**2 if count is None else count
+        if not 2 <= count <= modalities**BLOCKS:
+            raise InputError(
+                f"pretraining.objectives.slem.label_count {count}: 2 to {modalities**BLOCKS} mosaics of {modalities} "
+                "modalities can be told apart"
+            )
+        return max_hamming_labels(modalities, count)
+    if count is not None:
+        raise InputError(f"pretraining.objectives.slem.label_count is for label_space max_hamming, not {name}")
     if name == "auto":
         name = "injective" if modalities >= BLOCKS else "product"
     if name == "product":

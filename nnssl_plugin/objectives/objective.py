@@ -57,7 +57,7 @@ class Features:
     """What the network made of an objective's views.
 
     Attributes:
-        stages: encoder output `[N, F_s, *P_s]` of every stage, the bottleneck last.
+        stages: encoder output `[N, F_s, *P_s]` of every stage, the bottleneck (fused, where the network fuses it) last.
         decoded: `[N, F_0, *P]`, decoder output before the segmentation layer, for objectives that need it.
     """
 
@@ -82,15 +82,20 @@ class NetworkShape:
         modalities: channel names, in order; C of them.
         patch_size: spatial shape `*P` of the views.
         plans_bottleneck: spatial shape of the bottleneck for the plans' own patch size.
-        bottleneck_features: channels of the bottleneck.
+        stage_features: channels of every encoder stage, the bottleneck last.
         decoder_features: channels of the decoder's last stage.
     """
 
     modalities: tuple[str, ...]
     patch_size: tuple[int, ...]
     plans_bottleneck: tuple[int, ...]
-    bottleneck_features: int
+    stage_features: tuple[int, ...]
     decoder_features: int
+
+    @property
+    def bottleneck_features(self) -> int:
+        """Channels of the bottleneck."""
+        return self.stage_features[-1]
 
 
 class Objective(nn.Module, ABC):
@@ -102,13 +107,16 @@ class Objective(nn.Module, ABC):
         Settings: pydantic dataclass of its settings; `weight` (of its loss in the total, 0 switches it off) is one.
         views_per_patch: views it draws from each patch, for the voxel budget.
         needs_decoder: whether it wants `Features.decoded`.
-        needs_modalities: fewest channels it works with.
     """
 
     Settings: ClassVar[type]
     views_per_patch: ClassVar[int]
     needs_decoder: ClassVar[bool] = False
-    needs_modalities: ClassVar[int] = 2
+
+    @classmethod
+    def fewest_modalities(cls, settings: Any) -> int:
+        """Fewest channels it works with under these settings."""
+        return 2
 
     @abstractmethod
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
@@ -117,6 +125,14 @@ class Objective(nn.Module, ABC):
     @abstractmethod
     def forward(self, features: Features, views: Views, batch: PretrainingBatch) -> ObjectiveResult:
         """Score the features of the views."""
+
+    def evidence(self, features: Features, views: Views, batch: PretrainingBatch) -> dict[str, Tensor]:
+        """What `summary` needs of a batch, first axis B; nothing by default."""
+        return {}
+
+    def summary(self, evidence: Mapping[str, Tensor]) -> dict[str, float]:
+        """Measures that take many batches at once, from the joined `evidence`; none by default."""
+        return {}
 
     @abstractmethod
     def picture(self, features: Features, views: Views, batch: PretrainingBatch) -> Figure:

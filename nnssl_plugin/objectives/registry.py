@@ -1,4 +1,5 @@
 from nnssl_plugin.objectives.contrastive import CrossModalContrast
+from nnssl_plugin.objectives.local_contrastive import LocalContrast
 from nnssl_plugin.objectives.objective import Objective
 from nnssl_plugin.objectives.restoration import MosaicRestoration
 from nnssl_plugin.objectives.slem import SLeM
@@ -6,5 +7,6 @@ from nnssl_plugin.objectives.slem import SLeM
 OBJECTIVES: dict[str, type[Objective]] = {
     "slem": SLeM,
     "contrastive": CrossModalContrast,
+    "local_contrastive": LocalContrast,
     "restoration": MosaicRestoration,
 }

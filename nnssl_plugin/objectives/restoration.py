@@ -56,6 +56,11 @@ class MosaicRestoration(Objective):
         convolution = CONVOLUTIONS[len(network.patch_size)]
         self.output = convolution(network.decoder_features, len(network.modalities), 1)
 
+    @classmethod
+    def fewest_modalities(cls, settings: RestorationSettings) -> int:
+        """One: its cubes are restored from their surroundings."""
+        return 1
+
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
         """The patch with every modality hidden in part of the cubes."""
         batch_size, channels, *patch = batch.data.shape

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from nnssl_plugin.networks.contextual_fusion import ContextualFusionBlock
 from nnssl_plugin.networks.heads import mlp
+from nnssl_plugin.objectives.histogram_shortcut import block_histograms, histogram_accuracy
 from nnssl_plugin.objectives.label_space import BLOCKS, label_space
 from nnssl_plugin.objectives.mosaic import block_map, compose_mosaic, mosaic_axes
 from nnssl_plugin.objectives.objective import (
@@ -26,7 +28,8 @@ from nnssl_plugin.report.slices import show_slices
 class SLeMSettings:
     """Settings of SLeM; every one is ours.
 
-    `label_space`: `injective` (each block from another modality), `product` (repetition allowed) or `auto`.
+    `label_space`: `injective` (each block from another modality), `product` (repetition allowed), `max_hamming` (those
+    of the product that differ most, `label_count` of them) or `auto` (by the number of modalities).
     `gap`: voxels left empty between blocks, against recognising the seam.
     `intensity`: strength of the random gain and offset of each block, against recognising a modality by its histogram:
     gain exp(±intensity), offset ±intensity (images are z-scored).
@@ -34,7 +37,8 @@ class SLeMSettings:
     """
 
     weight: Annotated[float, Field(ge=0)] = 0.1
-    label_space: Literal["auto", "injective", "product"] = "auto"
+    label_space: Literal["auto", "injective", "product", "max_hamming"] = "auto"
+    label_count: Annotated[int, Field(ge=2)] | None = None
     gap: Annotated[int, Field(ge=0, le=8)] = 2
     intensity: Annotated[float, Field(ge=0, le=2)] = 0.1
     denormalization_probability: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -62,7 +66,8 @@ class SLeM(Objective):
         self.settings = settings
         self.modalities = network.modalities
         self.labels: Tensor
-        self.register_buffer("labels", label_space(settings.label_space, len(network.modalities)), persistent=False)
+        labels = label_space(settings.label_space, len(network.modalities), settings.label_count)
+        self.register_buffer("labels", labels, persistent=False)
         self.fusion = ContextualFusionBlock(network.bottleneck_features, network.plans_bottleneck)
         axes = mosaic_axes(network.patch_size)
         grid = [2 if axis in axes else 1 for axis in range(len(network.patch_size))]
@@ -134,6 +139,25 @@ class SLeM(Objective):
         }
         metrics = {name: (values * valid).sum() / valid.sum() for name, values in measures.items()}
         return ObjectiveResult(loss, {"cross_entropy": loss}, metrics)
+
+    def evidence(self, features: Features, views: Views, batch: PretrainingBatch) -> dict[str, Tensor]:
+        """Histograms of the blocks of every mosaic, their modalities, and those the head names."""
+        blocks = block_map(batch.data.shape[2:], self.settings.gap)
+        return {
+            "histograms": block_histograms(views.images[:, 0].cpu(), batch.foreground[:, 0].cpu(), blocks),
+            "modalities": self.labels[views.targets["label"]].cpu(),
+            "named": self.labels[self._logits(features).argmax(dim=1)].cpu(),
+            "valid": views.targets["valid"].cpu(),
+            "patient": batch.patient.cpu(),
+        }
+
+    def summary(self, evidence: Mapping[str, Tensor]) -> dict[str, float]:
+        """The shortcut's yardstick: how far a block's histogram alone gets, and how much further the head."""
+        valid = evidence["valid"]
+        histograms, modalities, named = (evidence[key][valid] for key in ("histograms", "modalities", "named"))
+        accuracy = histogram_accuracy(histograms, modalities, evidence["patient"][valid])
+        head = float((named == modalities).float().mean())
+        return {"histogram_block_accuracy": accuracy, "block_accuracy_beyond_histogram": head - accuracy}
 
     def picture(self, features: Features, views: Views, batch: PretrainingBatch) -> Figure:
         """Mosaics with true and predicted labels, block by block."""

@@ -4,6 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.planning.fused_network import has_contextual_fusion, with_contextual_fusion
 from nnssl_plugin.planning.network_size import resized
 from nnssl_plugin.planning.plans_file import configuration_of
 from nnssl_plugin.settings import PLANS_KEY, settings_from_plans, settings_with
@@ -20,6 +21,7 @@ def copy_plans(
     batch_size: int | None = None,
     patch_size: list[int] | None = None,
     features: tuple[int, int] | None = None,
+    contextual_fusion: bool = False,
 ) -> dict[str, Any]:
     """`plans` under another name, with validated settings; every `data_identifier` stays, so the data is shared.
 
@@ -32,6 +34,7 @@ def copy_plans(
         batch_size: see `resized`.
         patch_size: see `resized`.
         features: see `resized`.
+        contextual_fusion: put the contextual fusion block into the network of every configuration.
 
     Raises:
         InputError: an unknown configuration or setting, or an impossible size.
@@ -42,7 +45,7 @@ def copy_plans(
     if batch_size is None and patch_size is None and features is None:
         if configurations:
             raise InputError("-c limits --batch-size, --patch-size and --features, and none of them is given")
-        return copy
+        return with_contextual_fusion(copy) if contextual_fusion else copy
     for configuration in configurations or _resizable(plans, patch_size):
         whole = configuration_of(plans, configuration)
         try:
@@ -50,7 +53,8 @@ def copy_plans(
         except InputError as error:
             raise InputError(f"configuration {configuration}: {error}") from None
         copy["configurations"][configuration].update(changed)
-    return copy
+    # A fused network must be told of its new bottleneck.
+    return with_contextual_fusion(copy) if contextual_fusion or has_contextual_fusion(copy) else copy
 
 
 def _resizable(plans: dict[str, Any], patch_size: list[int] | None) -> list[str]:

@@ -31,7 +31,7 @@ def validate_pretext(trainer: "PretrainTrainer") -> None:
         for _ in trange(trainer.num_val_iterations_per_epoch, desc="Measuring", disable=trainer.local_rank != 0):
             batch = next(loader)
             outputs.append(trainer.validation_step(batch))
-            bottleneck = network.network.encoder(batch["data"].to(trainer.device))[-1]
+            bottleneck = network.stages(batch["data"].to(trainer.device))[-1]
             pooled.append(bottleneck.flatten(2).mean(dim=2))
         means = trainer.epoch_means(outputs)
         if trainer.local_rank != 0:

@@ -10,7 +10,7 @@ import torch
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
-from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
@@ -26,7 +26,6 @@ from nnssl_plugin.data.loader import (
     patient_indices,
     records_of_process,
 )
-from nnssl_plugin.data.view_budget import ViewBudget, fit_views
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.networks.pretraining_network import PretrainingNetwork
 from nnssl_plugin.objectives.objective import NetworkShape, Objective, ObjectiveResult, PretrainingBatch
@@ -39,6 +38,7 @@ from nnssl_plugin.training.checkpoint import (
     shareable_init_args,
     to_cpu,
 )
+from nnssl_plugin.training.objectives_of_run import active_objectives, check_objectives, view_budget
 from nnssl_plugin.training.pretext_logger import CHANCE, PretextLogger
 from nnssl_plugin.training.pretext_validation import validate_pretext
 from nnssl_plugin.training.run_checks import (
@@ -54,6 +54,9 @@ from nnssl_plugin.transforms.augmentation import stock_augmentation
 from nnssl_plugin.transforms.denormalization import DenormalizationTransform
 
 GRADIENT_NORM = 12
+SKIPPED = "skipped"
+# Share of an epoch's steps with a non-finite loss above which going on is a waste.
+MOST_SKIPPED = 0.5
 BEST_MEASURE = "moving average of the pretext loss without augmentation (lower is better)"
 
 
@@ -79,8 +82,9 @@ class PretrainTrainer(nnUNetTrainer):
         self.settings: PretrainingSettings = check_run(plans, configuration, dataset_json).pretraining
         refuse_cascade(plans, configuration)
         self.modalities = channel_names(dataset_json)
-        self._check_objectives(plans["dataset_name"])
-        self.budget = self._fit_views(PlansManager(plans).get_configuration(configuration))
+        self.active_objectives = active_objectives(self.settings)
+        check_objectives(self.active_objectives, plans["dataset_name"], self.modalities)
+        self.budget = view_budget(self.settings, PlansManager(plans).get_configuration(configuration))
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.my_init_kwargs: dict[str, Any] = shareable_init_args(self.my_init_kwargs)
         self.num_epochs = self.settings.epochs
@@ -95,38 +99,11 @@ class PretrainTrainer(nnUNetTrainer):
         self.generator = torch.Generator(self.device)
         self.random_state_to_restore: dict[str, Any] | None = None
 
-    @property
-    def active_objectives(self) -> dict[str, Any]:
-        """Name → settings of the objectives whose weight is not 0."""
-        sections = {name: getattr(self.settings.objectives, name) for name in OBJECTIVES}
-        return {name: section for name, section in sections.items() if section.weight > 0}
-
-    def _check_objectives(self, dataset: str) -> None:
-        if not self.active_objectives:
-            raise InputError("every objective has weight 0: set pretraining.objectives.NAME.weight of one above it")
-        for name in self.active_objectives:
-            needed = OBJECTIVES[name].needs_modalities
-            if len(self.modalities) < needed:
-                raise InputError(
-                    f"{dataset} has {len(self.modalities)} modality ({', '.join(self.modalities)}); the objective {name} "
-                    f"needs {needed} or more. For one modality, pre-train with MIC-DKFZ's nnssl instead"
-                )
-
     # ---------------------------------------------------------------- network
 
     def _do_i_compile(self) -> bool:
         # Only parts of the network are called, between hooks; whether compiling them pays is not measured yet.
         return False
-
-    def _fit_views(self, configuration: ConfigurationManager) -> ViewBudget:
-        return fit_views(
-            configuration.patch_size,
-            configuration.batch_size,
-            np.prod(configuration.pool_op_kernel_sizes, axis=0).tolist(),
-            sum(OBJECTIVES[name].views_per_patch for name in self.active_objectives),
-            self.settings.patients_per_step,
-            self.settings.crop_size,
-        )
 
     def _set_batch_size_and_oversample(self) -> None:
         """Patches of this process: those of a step, split over processes."""
@@ -162,7 +139,11 @@ class PretrainTrainer(nnUNetTrainer):
         stride = np.prod(self.configuration_manager.pool_op_kernel_sizes, axis=0)
         features = self.network.encoder.output_channels
         shape = NetworkShape(
-            tuple(self.modalities), self.budget.crop_size, tuple((patch // stride).tolist()), features[-1], features[0]
+            tuple(self.modalities),
+            self.budget.crop_size,
+            tuple((patch // stride).tolist()),
+            tuple(features),
+            features[0],
         )
         objectives: dict[str, Objective] = {
             name: OBJECTIVES[name](section, shape) for name, section in self.active_objectives.items()
@@ -271,32 +252,52 @@ class PretrainTrainer(nnUNetTrainer):
         return total, results
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One optimisation step."""
+        """One optimisation step; one with a non-finite loss changes no weight and is counted."""
         self.optimizer.zero_grad(set_to_none=True)
         total, results = self.forward(batch)
         parameters = self.optimizer.param_groups[0]["params"]
         if self.grad_scaler is None:
             total.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
-            self.optimizer.step()
+            norm = torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
+            if torch.isfinite(norm):
+                self.optimizer.step()
         else:
             self.grad_scaler.scale(total).backward()
+            # The scaler itself takes no step where a gradient is not finite.
             self.grad_scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
             self.grad_scaler.step(self.optimizer)
             self.grad_scaler.update()
-        return named_values(total, results)
+        return {**named_values(total, results), SKIPPED: (~torch.isfinite(total.detach())).float()}
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """The same quantities without augmentation and without a step."""
         return named_values(*self.forward(batch))
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Tensor]]) -> None:
-        """Log the epoch's means."""
+        """Log the epoch's means; stop where most steps of the epoch had a non-finite loss."""
         means = self.epoch_means(train_outputs)
+        self._check_skipped(means.pop(SKIPPED), len(train_outputs))
         self.logger.log("train_losses", means.pop("loss"), self.current_epoch)
         for name, value in means.items():
             self.logger.log(f"train/{name}", value, self.current_epoch)
+
+    def _check_skipped(self, share: float, steps: int) -> None:
+        if share > 0:
+            self.print_to_log_file(f"{round(share * steps)} of {steps} steps skipped: their loss was not finite")
+        if share > MOST_SKIPPED:
+            good = [
+                name for name in ("latest", "best") if (Path(self.output_folder) / f"checkpoint_{name}.pth").exists()
+            ]
+            kept = (
+                f"checkpoint_{good[0]}.pth in {self.output_folder} is from before"
+                if good
+                else "no checkpoint was written"
+            )
+            raise RuntimeError(
+                f"pre-training stopped in epoch {self.current_epoch}: the loss of {share:.0%} of its steps was not finite; "
+                f"{kept}. Lower pretraining.initial_lr, or switch objectives off to find which one it is"
+            )
 
     def on_validation_epoch_start(self) -> None:
         """Heads and network to evaluation mode."""
@@ -316,7 +317,7 @@ class PretrainTrainer(nnUNetTrainer):
     def epoch_means(self, outputs: list[dict[str, Tensor]]) -> dict[str, float]:
         """Means over steps, and over processes."""
         # One transfer from the device per epoch; a metric without a value in a step does not count there.
-        means = torch.stack([torch.stack([step[key] for step in outputs]).nanmean() for key in outputs[0]])
+        means = torch.stack([finite_mean(torch.stack([step[key] for step in outputs])) for key in outputs[0]])
         if self.is_ddp:
             dist.all_reduce(means)
             means = means / self.world_size
@@ -404,6 +405,11 @@ class PretrainTrainer(nnUNetTrainer):
         if self.local_rank == 0:
             self.print_to_log_file("Measuring what the pretext learned")
         validate_pretext(self)
+
+
+def finite_mean(values: Tensor) -> Tensor:
+    """Mean of what is finite; NaN where nothing is."""
+    return torch.where(torch.isfinite(values), values, torch.nan).nanmean()
 
 
 def named_values(total: Tensor, results: dict[str, ObjectiveResult]) -> dict[str, Tensor]:

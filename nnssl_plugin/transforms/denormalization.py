@@ -20,11 +20,13 @@ class DenormalizationSettings:
 
     `mode`: see `DenormalizationTransform`. `grid`: cells per axis of `local_moments`.
     `ratio_limit`: the ratio of standard deviations stays between 1/limit and limit.
+    `statistics`: of the target: `case`: of one image, drawn anew for each patch; `dataset`: the mean of all images'.
     """
 
     mode: Literal["moments", "local_moments", "quantile"] = "quantile"
     grid: Annotated[int, Field(ge=1)] = 4
     ratio_limit: Annotated[float, Field(gt=1)] = 4.0
+    statistics: Literal["case", "dataset"] = "case"
 
 
 @plain_dataclass(frozen=True)
@@ -73,19 +75,22 @@ class DenormalizationTransform(ImageOnlyTransform):
         self.settings = settings
 
     def get_parameters(self, **data_dict: Any) -> dict[str, Any]:
-        """Draw, for each channel, a target modality the case has and another patient's image of it."""
+        """Draw, for each channel, a target modality the case has and whose image of it gives the statistics."""
         present = np.asarray(data_dict["present"], dtype=bool)
         target = np.arange(len(present))
-        donor = np.full(len(present), -1)
+        donors: list[np.ndarray] = [np.zeros(0, dtype=int)] * len(present)
         for channel in np.flatnonzero(present):
             others = np.flatnonzero(present & (np.arange(len(present)) != channel))
             if len(others) == 0:
                 continue
             target[channel] = np.random.choice(others)
-            donors = self.statistics.present[:, target[channel]] & (self.statistics.patient != data_dict["patient"])
-            if donors.any():
-                donor[channel] = np.random.choice(np.flatnonzero(donors))
-        return {"target": target, "donor": donor, "foreground": data_dict["segmentation"][0] >= 0}
+            others_images = self.statistics.present[:, target[channel]] & (
+                self.statistics.patient != data_dict["patient"]
+            )
+            donors[channel] = np.flatnonzero(others_images)
+            if self.settings.statistics == "case" and others_images.any():
+                donors[channel] = np.random.choice(donors[channel], 1)
+        return {"target": target, "donors": donors, "foreground": data_dict["segmentation"][0] >= 0}
 
     def _apply_to_image(self, img: Tensor, **params: Any) -> Tensor:
         """Denormalise every channel that has a target; a channel without a donor stays as it is."""
@@ -93,26 +98,26 @@ class DenormalizationTransform(ImageOnlyTransform):
         foreground: Tensor = params["foreground"]
         if int(foreground.sum()) < FEWEST_VOXELS:
             return result
-        for channel, (target, donor) in enumerate(zip(params["target"], params["donor"], strict=True)):
-            if donor >= 0:
-                values = self._denormalize(img[channel], foreground, donor, target)
+        for channel, (target, donors) in enumerate(zip(params["target"], params["donors"], strict=True)):
+            if len(donors) > 0:
+                values = self._denormalize(img[channel], foreground, donors, target)
                 result[channel] = torch.where(foreground, values, img[channel])
         return result
 
-    def _denormalize(self, x: Tensor, foreground: Tensor, donor: int, target: int) -> Tensor:
+    def _denormalize(self, x: Tensor, foreground: Tensor, donors: np.ndarray, target: int) -> Tensor:
         statistics = self.statistics
         inside = x[foreground]
         if self.settings.mode == "quantile":
-            wanted = statistics.quantiles[donor, target]
+            wanted = statistics.quantiles[donors, target].mean(axis=0)
             have = np.quantile(inside.numpy(), np.linspace(0, 1, len(wanted)))
             return torch.from_numpy(np.interp(x.numpy(), have, wanted).astype(np.float32))
         mean, std = inside.mean(), inside.std().clamp(min=1e-6)
         if self.settings.mode == "local_moments":
             mean, std = _local_moments(x, foreground, mean, std, self.settings.grid)
-        ratio = (float(statistics.std[donor, target]) / std).clamp(
+        ratio = (float(statistics.std[donors, target].mean()) / std).clamp(
             1 / self.settings.ratio_limit, self.settings.ratio_limit
         )
-        return (x - mean) * ratio + float(statistics.mean[donor, target])
+        return (x - mean) * ratio + float(statistics.mean[donors, target].mean())
 
 
 def _local_moments(x: Tensor, foreground: Tensor, mean: Tensor, std: Tensor, grid: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,76 @@
+"""What a pre-training run will do, from its settings and plans alone."""
+
+from typing import Any
+
+import numpy as np
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
+
+from nnssl_plugin.data.view_budget import ViewBudget, fit_views
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.objectives.registry import OBJECTIVES
+from nnssl_plugin.settings import PretrainingSettings
+
+
+def active_objectives(settings: PretrainingSettings) -> dict[str, Any]:
+    """Name → settings of the objectives whose weight is not 0."""
+    sections = {name: getattr(settings.objectives, name) for name in OBJECTIVES}
+    return {name: section for name, section in sections.items() if section.weight > 0}
+
+
+def check_objectives(active: dict[str, Any], dataset: str, modalities: list[str]) -> None:
+    """Check that there is an objective, and that the data set has the modalities each of them needs.
+
+    Raises:
+        InputError: otherwise; it names what works.
+    """
+    if not active:
+        raise InputError("every objective has weight 0: set pretraining.objectives.NAME.weight of one above it")
+    for name, section in active.items():
+        needed = OBJECTIVES[name].fewest_modalities(section)
+        if len(modalities) < needed:
+            raise InputError(
+                f"{dataset} has {len(modalities)} modality ({', '.join(modalities)}); the objective {name} needs {needed} or "
+                "more. What works on one: restoration of masked cubes (nnssl_plugin plan --preset restoration), and contrast "
+                "of a modality with itself (pairs=same of contrastive or local_contrastive); set "
+                f"pretraining.objectives.{name}.weight=0"
+            )
+
+
+def view_budget(settings: PretrainingSettings, configuration: ConfigurationManager) -> ViewBudget:
+    """Crop size and patches per step of the run."""
+    return fit_views(
+        configuration.patch_size,
+        configuration.batch_size,
+        np.prod(configuration.pool_op_kernel_sizes, axis=0).tolist(),
+        sum(OBJECTIVES[name].views_per_patch for name in active_objectives(settings)),
+        settings.patients_per_step,
+        settings.crop_size,
+    )
+
+
+def feature_map_share(settings: PretrainingSettings, configuration: ConfigurationManager, channels: int) -> float:
+    """Values in the feature maps of a pre-training step, over those of a supervised step of the same plans.
+
+    What nnU-Net's planner sizes a batch by; memory is nearly proportional to it. Heads are left out: they are small.
+    """
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+
+    network: Any = get_network_from_plans(
+        configuration.network_arch_class_name,
+        configuration.network_arch_init_kwargs,
+        configuration.network_arch_init_kwargs_req_import,
+        channels,
+        2,
+        allow_init=False,
+        deep_supervision=False,
+    )
+    budget = view_budget(settings, configuration)
+    ours = 0
+    for name in active_objectives(settings):
+        objective = OBJECTIVES[name]
+        maps = network.encoder.compute_conv_feature_map_size(budget.crop_size)
+        if objective.needs_decoder:
+            maps += network.decoder.compute_conv_feature_map_size(budget.crop_size)
+        ours += maps * objective.views_per_patch * budget.patients
+    supervised = network.compute_conv_feature_map_size(configuration.patch_size) * configuration.batch_size
+    return float(ours / supervised)

@@ -1,0 +1,112 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.objectives.local_contrastive import LocalContrast, LocalContrastiveSettings
+from nnssl_plugin.objectives.local_info_nce import LocalInfoNCE
+from nnssl_plugin.objectives.objective import Features
+from tests.batches import make_batch, network_shape
+
+
+def reference(
+    first: Tensor, second: Tensor, patch: list[int], patient: list[int], valid: list[bool], tau: float
+) -> float:
+    """The definition, place by place."""
+    terms = []
+    for one, other in ((first, second), (second, first)):
+        for i in range(len(one)):
+            if not valid[i]:
+                continue
+            positive = math.exp(float(one[i] @ other[i]) / tau)
+            negatives = [
+                math.exp(float(one[i] @ other[j]) / tau)
+                for j in range(len(one))
+                if j != i and valid[j] and (patch[j] == patch[i] or patient[j] != patient[i])
+            ]
+            terms.append(-math.log(positive / (positive + sum(negatives))))
+    return sum(terms) / len(terms)
+
+
+@pytest.mark.parametrize("patient", [[0, 0, 1, 1, 2, 2], [0, 0, 0, 0, 1, 1]])
+@pytest.mark.parametrize("valid", [[True] * 6, [True, False, True, True, False, True]])
+def test_value_is_that_of_the_definition(patient: list[int], valid: list[bool]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    first, second = (F.normalize(torch.randn(6, 5, generator=generator), dim=1) for _ in range(2))
+    patch = [0, 0, 1, 1, 2, 2]
+    loss = LocalInfoNCE(0.3)(first, second, torch.tensor(patch), torch.tensor(patient), torch.tensor(valid))
+    assert loss.item() == pytest.approx(reference(first, second, patch, patient, valid, 0.3), rel=1e-5)
+
+
+def test_nothing_valid_is_zero_and_half_precision_is_scored_in_single() -> None:
+    z = F.normalize(torch.randn(4, 8), dim=1).requires_grad_()
+    index = torch.arange(4)
+    loss = LocalInfoNCE()(z, z, index, index, torch.zeros(4, dtype=torch.bool))
+    loss.backward()
+    assert loss.item() == 0
+    assert z.grad is not None
+    assert torch.isfinite(z.grad).all()
+    assert LocalInfoNCE(0.05)(z.half(), z.half(), index, index, torch.ones(4, dtype=torch.bool)).dtype == torch.float32
+
+
+def stages(axes: int, size: int) -> list[Tensor]:
+    """Features of two views at stage sizes 16 and 4, as `network_shape` has them."""
+    return [torch.randn(2 * size, 8, *[16 if axes == 2 else 8] * axes), torch.randn(2 * size, 16, *[4] * axes)]
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_perfect_features_find_their_place_and_collapsed_ones_do_not(axes: int, channels: int) -> None:
+    torch.manual_seed(0)
+    batch = make_batch(axes, channels)
+    contrast = LocalContrast(
+        LocalContrastiveSettings(weight=1, locations=20, depths=[1, 0]), network_shape(axes, channels)
+    )
+    views = contrast.draw_views(batch, torch.Generator().manual_seed(0))
+    assert views.images.shape == (12, *batch.data.shape[1:])
+    perfect = [stage[:6].repeat(2, *[1] * (axes + 1)) for stage in stages(axes, 6)]
+    result = contrast(Features(perfect), views, batch)
+    assert result.metrics["retrieval"] == 1
+    count = [20, 16 if axes == 2 else 20]
+    assert result.metrics["retrieval_chance"].item() == pytest.approx(sum(1 / (6 * c) for c in count) / 2)
+    collapsed = contrast(Features([torch.ones_like(stage) for stage in perfect]), views, batch)
+    assert collapsed.metrics["retrieval"] < 0.1
+    assert collapsed.loss.item() == pytest.approx(sum(math.log(6 * c) for c in count) / 2, rel=1e-4)
+
+
+def test_background_places_and_one_modality_cases_do_not_count() -> None:
+    batch, shape = make_batch(2, 4), network_shape(2, 4)
+    batch.foreground[:, :, :16] = False
+    batch.present[2] = torch.tensor([True, False, False, False])
+    batch.denormalized_target[2] = torch.arange(4)
+    contrast = LocalContrast(LocalContrastiveSettings(weight=1), shape)
+    views = contrast.draw_views(batch, torch.Generator().manual_seed(0))
+    feature = torch.randn(12, 8, 16, 16, requires_grad=True)
+    contrast(Features([feature, torch.randn(12, 16, 4, 4)]), views, batch).loss.backward()
+    assert feature.grad is not None
+    used = feature.grad.abs().sum(dim=1)
+    assert (used[:, :8] == 0).all(), "the upper half is background"
+    assert (used[[2, 8]] == 0).all(), "patch 2 has no pair"
+    assert (used[[0, 6], 8:] > 0).flatten(1).sum(dim=1).tolist() == [128, 128]
+
+
+def test_same_modality_pairs_work_on_one_modality() -> None:
+    batch = make_batch(2, 2)
+    batch = type(batch)(**{**vars(batch), "data": batch.data[:, :1], "denormalized": batch.denormalized[:, :1]})
+    batch.present, batch.denormalized_target = batch.present[:, :1], torch.zeros(6, 1, dtype=torch.long)
+    settings = LocalContrastiveSettings(weight=1, pairs="same")
+    assert LocalContrast.fewest_modalities(settings) == 1
+    assert LocalContrast.fewest_modalities(LocalContrastiveSettings()) == 2
+    views = LocalContrast(settings, network_shape(2, 1)).draw_views(batch, torch.Generator().manual_seed(0))
+    assert views.targets["valid"].all()
+    assert torch.equal(views.images[6:], batch.data)
+    assert torch.equal(views.images[:6], batch.denormalized)
+
+
+@pytest.mark.parametrize("depths", [[2], [0, 0]])
+def test_depths_the_network_has_not_are_refused(depths: list[int]) -> None:
+    with pytest.raises(InputError, match="2 encoder stages"):
+        LocalContrast(LocalContrastiveSettings(weight=1, depths=depths), network_shape(2, 4))
