@@ -23,7 +23,9 @@ def test_auto_label_space_follows_the_number_of_modalities() -> None:
         label_space("injective", 3)
 
 
-@pytest.mark.parametrize(("channels", "count", "distance"), [(2, 2, 4), (2, 8, 2), (3, 3, 4), (3, 9, 3), (4, 4, 4), (4, 16, 3)])
+@pytest.mark.parametrize(
+    ("channels", "count", "distance"), [(2, 2, 4), (2, 8, 2), (3, 3, 4), (3, 9, 3), (4, 4, 4), (4, 16, 3)]
+)
 def test_max_hamming_labels_are_as_far_apart_as_they_can_be(channels: int, count: int, distance: int) -> None:
     labels = label_space("max_hamming", channels, count)
     assert labels.shape == (count, 4)
