@@ -20,6 +20,8 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
 from nnssl_plugin.commands.trainers import trainers_folder
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.objectives.registry import OBJECTIVES
+from nnssl_plugin.planning.fused_network import with_contextual_fusion
 from tests.synthetic import NAME, make_plans, write_dataset
 
 TINY = {"epochs": 2, "iterations_per_epoch": 2, "validation_iterations": 2, "save_every": 1, "seed": 3}
@@ -122,7 +124,13 @@ def test_pretraining_needs_no_label_and_shares_no_case_or_path(environment: Path
         "slem.png",
         "contrastive.png",
         "restoration.png",
+        "denormalization.png",
+        "embedding.png",
     }
+    page = (folder / "validation" / "report.html").read_text()
+    assert page.count("data:image/png") == 6, "curves, three objectives, denormalisation, features"
+    assert "http" not in page
+    assert "slem/histogram_block_accuracy" in page
     assert (folder / "progress.png").stat().st_size > 0
     assert not list(folder.rglob("*.part"))
 
@@ -307,16 +315,73 @@ def test_best_is_the_checkpoint_with_the_lowest_moving_average(environment: Path
     assert "lower is better" in best["nnssl_plugin"]["best_measure"]
 
 
+def test_one_modality_pretrains_with_what_works_there(environment: Path) -> None:
+    objectives = {
+        "slem": {"weight": 0},
+        "contrastive": {"weight": 1, "pairs": "same"},
+        "local_contrastive": {"weight": 1, "pairs": "same", "locations": 16},
+    }
+    results = prepare(environment, channels=1, pretraining={"objectives": objectives})
+    pretrain()
+    summary = json.loads((output(results) / "validation" / "summary.json").read_text())["mean"]
+    assert np.isfinite([summary[f"{name}/info_nce"] for name in ("contrastive", "local_contrastive")]).all()
+    assert np.isfinite(summary["restoration/l1"])
+
+
+def test_fused_network_is_pretrained_whole_and_loads_with_stock_nnunet(environment: Path) -> None:
+    results = prepare(environment, pretraining={"epochs": 1})
+    file = environment / "nnUNet_preprocessed" / NAME / "Tiny.json"
+    file.write_text(json.dumps(with_contextual_fusion(json.loads(file.read_text()))))
+    pretrain()
+    saved = output(results) / "checkpoint_final.pth"
+    stock = get_trainer_from_args(NAME, "3d_fullres", 0, "nnUNetTrainer", "Tiny", device=CPU)
+    stock.initialize()
+    fresh = stock.network.fusion.fuse[0].weight.detach().clone()
+    maybe_load_checkpoint(stock, False, False, str(saved))
+    weights = checkpoint(saved)["network_weights"]
+    assert torch.equal(stock.network.fusion.fuse[0].weight, weights["fusion.fuse.0.weight"])
+    assert not torch.equal(fresh, weights["fusion.fuse.0.weight"])
+    assert weights["fusion.gain"] != 0.1, "the block is trained"
+
+
+def test_steps_with_a_non_finite_loss_change_nothing_and_stop_the_run_when_they_persist(
+    environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = prepare(environment, pretraining={"epochs": 2, "save_every": 1})
+    trainer = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
+    trainer.initialize()
+    steps = 0
+    whole = trainer.forward
+
+    def sometimes(batch: dict[str, Any]) -> Any:
+        nonlocal steps
+        total, parts = whole(batch)
+        if trainer.network.training:
+            steps += 1
+            # One bad step in the first epoch, nothing else in the second.
+            if steps == 1 or trainer.current_epoch == 1:
+                return total * torch.nan, parts
+        return total, parts
+
+    monkeypatch.setattr(trainer, "forward", sometimes)
+    with pytest.raises(RuntimeError, match=r"epoch 1: the loss of 100% of its steps was not finite.*checkpoint_latest"):
+        trainer.run_training()
+    log = next(output(results).glob("training_log*.txt")).read_text()
+    assert "1 of 2 steps skipped" in log
+    assert all(torch.isfinite(value).all() for value in trainer.network.state_dict().values())
+    assert np.isfinite(checkpoint(output(results) / "checkpoint_latest.pth")["logging"]["train_losses"]).all()
+
+
 # ------------------------------------------------------------- bad input
 
 
 @pytest.mark.parametrize(
     ("pretraining", "channels", "message"),
     [
-        ({}, 1, r"1 modality \(T1\).*objective slem needs 2"),
+        ({}, 1, r"1 modality \(T1\).*objective slem needs 2.*restoration.*pairs=same"),
         ({"epoch": 3}, 4, r"unknown setting 'pretraining\.epoch'.*'pretraining\.epochs'"),
         (
-            {"objectives": {n: {"weight": 0} for n in ("slem", "contrastive", "restoration")}},
+            {"objectives": {name: {"weight": 0} for name in OBJECTIVES}},
             4,
             "every objective has weight 0",
         ),

@@ -1,4 +1,4 @@
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ from nnssl_plugin.data.loader import (
 )
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.networks.pretraining_network import PretrainingNetwork
-from nnssl_plugin.objectives.objective import NetworkShape, Objective, ObjectiveResult, PretrainingBatch
+from nnssl_plugin.objectives.objective import NetworkShape, Objective, ObjectiveResult, PretrainingBatch, Views
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.settings import PretrainingSettings
 from nnssl_plugin.training.checkpoint import (
@@ -240,16 +240,36 @@ class PretrainTrainer(nnUNetTrainer):
         super().on_train_epoch_start()
         self.step_module.train()
 
-    def forward(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, ObjectiveResult]]:
-        """Views of a batch of the loader, and the objectives' results on them."""
-        patches = PretrainingBatch.from_loader(batch, self.device)
-        views = {
+    def draw_views(self, patches: PretrainingBatch) -> dict[str, Views]:
+        """The views each objective wants encoded."""
+        return {
             name: objective.draw_views(patches, self.generator)
             for name, objective in self.pretraining_network.objectives.items()
         }
-        with torch.autocast("cuda") if self.device.type == "cuda" else nullcontext():
+
+    def mixed_precision(self) -> AbstractContextManager[Any]:
+        """As nnU-Net has it."""
+        return torch.autocast("cuda") if self.device.type == "cuda" else nullcontext()
+
+    def forward(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, ObjectiveResult]]:
+        """Views of a batch of the loader, and the objectives' results on them."""
+        patches = PretrainingBatch.from_loader(batch, self.device)
+        views = self.draw_views(patches)
+        with self.mixed_precision():
             total, results = self.step_module(patches, views)
         return total, results
+
+    def measure(self, patches: PretrainingBatch) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
+        """Values as of `validation_step`, and each objective's evidence for its summary over many batches."""
+        views = self.draw_views(patches)
+        with self.mixed_precision():
+            features = self.pretraining_network.encode(views)
+            values = named_values(*self.pretraining_network.score(features, views, patches))
+            objectives = self.pretraining_network.objectives.items()
+            evidence = {
+                name: objective.evidence(features[name], views[name], patches) for name, objective in objectives
+            }
+        return values, evidence
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One optimisation step; one with a non-finite loss changes no weight and is counted."""
