@@ -5,6 +5,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
@@ -15,7 +16,9 @@ from nnssl_plugin.commands import plan
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.planning.network_size import nearest_patch_size, topology_of
 from nnssl_plugin.planning.plans_copy import copy_plans
-from nnssl_plugin.settings import PLANS_KEY, Settings, settings_from_plans
+from nnssl_plugin.presets import PRESETS, preset_assignments
+from nnssl_plugin.settings import PLANS_KEY, Settings, settings_from_plans, settings_with
+from nnssl_plugin.training.objectives_of_run import active_objectives
 
 DATASET = "Dataset501_Brains"
 
@@ -207,7 +210,8 @@ def planned(nnunet_folders: Path) -> Path:
     folder = nnunet_folders / "nnUNet_preprocessed" / DATASET
     (folder / "nnUNetPlans_3d").mkdir(parents=True)
     (folder / "nnUNetPlans.json").write_text(json.dumps(make_plans()))
-    (folder / "dataset.json").write_text("{}")
+    channels = {str(i): name for i, name in enumerate(("T1", "T1c", "T2"))}
+    (folder / "dataset.json").write_text(json.dumps({"channel_names": channels}))
     return folder
 
 
@@ -236,6 +240,51 @@ def test_command_writes_a_copy(planned: Path, capsys: pytest.CaptureFixture[str]
     assert "nnUNetv2_train 501 3d_fullres 0 -p MyPlans -tr SSLPretrainTrainer" in printed
     assert (planned / "nnUNetPlans.json").read_bytes() == source
     assert sorted(path.name for path in planned.glob("*.json*")) == ["MyPlans.json", "dataset.json", "nnUNetPlans.json"]
+
+
+def test_command_says_what_will_run(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command("-p", "nnUNetPlans", "-o", "Restore", "--preset", "restoration", "--set", "pretraining.patients_per_step=2")
+    printed = capsys.readouterr().out
+    assert "pre-training: restoration (weight 1)" in printed
+    # One view of two patches of the plans' own size, decoder included: a supervised step.
+    assert "3d_fullres: 2 patches of 64x64x64 a step, about 1.0 times the memory" in printed
+    settings = settings_from_plans(json.loads((planned / "Restore.json").read_text())).pretraining.objectives
+    assert (settings.slem.weight, settings.contrastive.weight, settings.restoration.weight) == (0, 0, 1)
+    # --set goes over the preset.
+    command(
+        "-p", "nnUNetPlans", "-o", "Both", "--preset", "slem", "--set", "pretraining.objectives.restoration.weight=0.5"
+    )
+    settings = settings_from_plans(json.loads((planned / "Both.json").read_text())).pretraining.objectives
+    assert (settings.slem.weight, settings.restoration.weight) == (1, 0.5)
+    assert "slem (weight 1), restoration (weight 0.5)" in capsys.readouterr().out
+    (planned / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}}))
+    command("-p", "nnUNetPlans", "-o", "One")
+    assert "not possible: Dataset501_Brains has 1 modality (CT)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_settings(preset: str) -> None:
+    settings = settings_with(Settings(), preset_assignments(preset)).pretraining
+    assert (settings == Settings().pretraining) == (preset == "full")
+    assert active_objectives(settings)
+
+
+def test_command_puts_the_fusion_block_into_every_network(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command("-p", "nnUNetPlans", "-o", "Fused", "--cfb", "--patch-size", *["32"] * 3)
+    copy = json.loads((planned / "Fused.json").read_text())
+    for name in ("2d", "3d_fullres"):
+        entries = copy["configurations"][name]
+        assert entries["data_identifier"] == make_plans()["configurations"][name]["data_identifier"]
+        assert entries["architecture"]["network_class_name"].endswith("ContextualFusionPlainConvUNet")
+    arguments = copy["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
+    strides = np.prod(arguments["strides"], axis=0)
+    assert arguments["fusion_bottleneck"] == (32 // strides).tolist()
+    other = make_plans()
+    other["configurations"]["2d"]["architecture"]["network_class_name"] = "somewhere.Primus"
+    (planned / "Other.json").write_text(json.dumps(other))
+    with pytest.raises(InputError, match=r"2d: --cfb knows .* not somewhere\.Primus"):
+        command("-p", "Other", "-o", "M", "--cfb")
+    assert not (planned / "M.json").exists()
 
 
 def test_settings_add_up_over_copies(planned: Path) -> None:

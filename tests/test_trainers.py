@@ -15,6 +15,7 @@ import pytest
 import torch
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint, run_training
+from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
@@ -22,7 +23,7 @@ from nnssl_plugin.commands.trainers import trainers_folder
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.planning.fused_network import with_contextual_fusion
-from tests.synthetic import NAME, make_plans, write_dataset
+from tests.synthetic import NAME, brain, make_plans, write_dataset
 
 TINY = {"epochs": 2, "iterations_per_epoch": 2, "validation_iterations": 2, "save_every": 1, "seed": 3}
 CPU = torch.device("cpu")
@@ -156,6 +157,29 @@ def test_only_training_cases_of_the_fold_and_of_further_data_sets(environment: P
     write_dataset(environment, make_plans(), cases=3, name="Dataset902_More", first=3)
     trainer = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
     assert [record.case for record in trainer.cohort] == ["case00", "case01", "case02", "case03", "case03"]
+
+
+def test_a_constant_channel_counts_as_missing_and_is_said_once(environment: Path) -> None:
+    results = prepare(environment, pretraining={"epochs": 1})
+    image = brain(0)
+    image[2] = 3.0
+    folder = environment / "nnUNet_preprocessed" / NAME / "nnUNetPlans_3d"
+    for file in folder.glob("case00*"):
+        file.unlink()
+    size = image.shape
+    nnUNetDatasetBlosc2.save_case(
+        image,
+        image[:1].astype(np.int16),
+        {},
+        str(folder / "case00"),
+        size,
+        (1, 8, 24, 24),
+        (1, *size[1:]),
+        (1, 8, 24, 24),
+    )
+    pretrain()
+    log = next(output(results).glob("training_log*.txt")).read_text()
+    assert log.count("1 constant images are treated as missing modalities: case00 T2") == 1
 
 
 def test_further_data_set_must_be_preprocessed_alike(environment: Path) -> None:

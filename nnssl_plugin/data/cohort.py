@@ -51,7 +51,7 @@ def gather_cohort(
     records = build_case_index(
         dataset_folder / data_identifier, list(training_cases), modalities, patients, rank, world
     )
-    _verify_presence(records, dataset_json, modalities)
+    _verify_presence(records, dataset_json, modalities, log)
     unseen = set(validation_cases) - set(training_cases)
     held_out = {patient_of(dataset_json, case) for case in unseen}
     shared = sorted(case for case in training_cases if patients[case] in held_out)
@@ -73,7 +73,7 @@ def gather_cohort(
             log(f"{folder.name}: {len(cases) - len(kept)} cases of validation patients of this fold are left out")
         patients = {case: patient_of(other, case) for case in kept}
         added = build_case_index(folder / data_identifier, kept, modalities, patients, rank, world)
-        _verify_presence(added, other, modalities)
+        _verify_presence(added, other, modalities, log)
         records += added
     return records
 
@@ -99,11 +99,23 @@ def _check_preprocessed_alike(folder: Path, plans: dict[str, Any], data_identifi
     return dataset_json
 
 
-def _verify_presence(records: Sequence[CaseRecord], dataset_json: Mapping[str, Any], modalities: list[str]) -> None:
+def _verify_presence(
+    records: Sequence[CaseRecord],
+    dataset_json: Mapping[str, Any],
+    modalities: list[str],
+    log: Callable[[str], None],
+) -> None:
+    """Check what is recorded as missing against the images, and say what is constant without being recorded."""
+    constant = []
     for record in records:
-        for name in missing_modalities(dataset_json, record.case):
+        recorded = missing_modalities(dataset_json, record.case)
+        absent = [name for name, there in zip(modalities, record.present, strict=True) if not there]
+        constant += [f"{record.case} {name}" for name in absent if name not in recorded]
+        for name in recorded:
             if name in modalities and record.present[modalities.index(name)]:
                 raise InputError(
                     f"case {record.case}: {name} is recorded as missing, but the preprocessed image has it; convert and "
                     "preprocess the data set again"
                 )
+    if constant:
+        log(f"{len(constant)} constant images are treated as missing modalities: {', '.join(constant[:10])}")
