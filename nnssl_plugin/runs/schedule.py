@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -53,17 +54,17 @@ def run_tasks(tasks: Sequence[Task[Slot]], slots: Sequence[Slot], stop: threadin
                 outcomes[task.name] = outcome
                 changed.notify_all()
 
-    threads = [threading.Thread(target=work, args=(slot,)) for slot in slots]
-    for thread in threads:
-        thread.start()
-    try:
-        for thread in threads:
-            thread.join()
-    except BaseException:
-        stop.set()
-        for thread in threads:
-            thread.join()
-        raise
+    with ThreadPoolExecutor(len(slots)) as pool:
+        workers = [pool.submit(work, slot) for slot in slots]
+        try:
+            # Not `Thread.join`, which takes a running thread for ended when a signal interrupts it (before Python 3.13).
+            wait(workers)
+        except BaseException:
+            stop.set()
+            wait(workers)
+            raise
+    for worker in workers:
+        worker.result()
     return {task.name: outcomes[task.name] for task in tasks if task.name in outcomes}
 
 

@@ -54,7 +54,7 @@ class Progress:
             if run in self.running and text:
                 self.running[run] = text
             busy = "  |  ".join(f"{name}: {doing}" for name, doing in self.running.items())
-            self.live.show(f"{self.done} of {self.total}{self._left()}  {busy}" if text else None)
+            self.live.show(f"{self.done} of {self.total} runs{self._left()}  {busy}" if text else None)
 
     def _left(self) -> str:
         if self.left is None:

@@ -189,14 +189,14 @@ class StudyRuns:
 
         def task(run: Run) -> Task[Device]:
             def action(device: Device) -> None:
-                started = monotonic()
-                progress.begin(run.name, is_begun(self.places.fold(run)))
+                started, name = monotonic(), run.name.removeprefix(f"{self.study.name}_")
+                progress.begin(name, is_begun(self.places.fold(run)))
                 try:
-                    execute(run, self.by_name, self.digest(run), self.places, device, progress.of(run.name))
+                    execute(run, self.by_name, self.digest(run), self.places, device, progress.of(name))
                 except Exception as error:
-                    progress.end(run.name, monotonic() - started, str(error) or type(error).__name__)
+                    progress.end(name, monotonic() - started, str(error) or type(error).__name__)
                     raise
-                progress.end(run.name, monotonic() - started)
+                progress.end(name, monotonic() - started)
 
             needs = (run.pretraining,) if run.pretraining and run.pretraining not in finished else ()
             return Task(run.name, action, needs)
