@@ -12,14 +12,14 @@ import pytest
 from nnssl_plugin.commands import demo as demo_command
 from nnssl_plugin.demo.chain import demo_steps
 from nnssl_plugin.demo.cohort import write_phantoms, write_split
-from nnssl_plugin.demo.command import installed_script, run_command
 from nnssl_plugin.demo.demo import run_demo
-from nnssl_plugin.demo.folder import demo_folder
 from nnssl_plugin.demo.layout import COMPARED, DATASET, RAW, REPORT
-from nnssl_plugin.demo.output import Condenser, LiveLine, clock
 from nnssl_plugin.demo.size import DemoSize
 from nnssl_plugin.demo.steps import Step, StepError, run_steps
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.runs.command import installed_script, run_command
+from nnssl_plugin.runs.folder import locked_folder
+from nnssl_plugin.runs.output import Condenser, LiveLine, clock
 
 TINY = DemoSize(
     training=2,
@@ -204,35 +204,39 @@ def test_commands_are_those_of_this_python():
 class TestFolder:
     def test_new_and_own_folders_are_taken(self, tmp_path):
         for _ in range(2):
-            with demo_folder(tmp_path / "new" / "demo one"):
+            with locked_folder(tmp_path / "new" / "demo one", "demo"):
                 pass
         (tmp_path / "empty").mkdir()
-        with demo_folder(tmp_path / "empty"):
+        with locked_folder(tmp_path / "empty", "demo"):
             pass
 
     def test_a_folder_with_other_files_is_refused_and_left_alone(self, tmp_path):
         (tmp_path / "thesis.txt").write_text("years of work")
-        with pytest.raises(InputError, match="not a demo's"), demo_folder(tmp_path):
+        with pytest.raises(InputError, match="not a demo's"), locked_folder(tmp_path, "demo"):
             pass
         assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
     def test_a_file_is_refused(self, tmp_path):
         (tmp_path / "file").touch()
-        with pytest.raises(InputError, match="is a file"), demo_folder(tmp_path / "file"):
+        with pytest.raises(InputError, match="is a file"), locked_folder(tmp_path / "file", "demo"):
             pass
 
     def test_two_demos_do_not_work_in_one_folder(self, tmp_path):
-        with demo_folder(tmp_path), pytest.raises(InputError, match="another demo"), demo_folder(tmp_path):
+        with (
+            locked_folder(tmp_path, "demo"),
+            pytest.raises(InputError, match="another demo"),
+            locked_folder(tmp_path, "demo"),
+        ):
             pass
 
     def test_a_process_left_running_keeps_the_folder_locked(self, tmp_path):
-        with demo_folder(tmp_path) as lock:
+        with locked_folder(tmp_path, "demo") as lock:
             left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=[lock])
-        with pytest.raises(InputError, match="left running"), demo_folder(tmp_path):
+        with pytest.raises(InputError, match="left running"), locked_folder(tmp_path, "demo"):
             pass
         left.kill()
         left.wait()
-        with demo_folder(tmp_path):
+        with locked_folder(tmp_path, "demo"):
             pass
 
 

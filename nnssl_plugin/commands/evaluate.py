@@ -2,11 +2,11 @@ import argparse
 import csv
 import io
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nnssl_plugin.atomic import write_text
 from nnssl_plugin.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def run(args: argparse.Namespace) -> int:
     file_ending = dataset_json.get("file_ending", ".nii.gz")
 
     results = evaluate_brats(predictions, references, convention, validation_cases(predictions), file_ending)
-    _write(output, json.dumps(results, indent=4))
-    _write(output.with_suffix(".csv"), _csv(results))
+    write_text(output, json.dumps(results, indent=4))
+    write_text(output.with_suffix(".csv"), _csv(results))
     _print(results)
     print(f"\nwritten: {output} and {output.with_suffix('.csv').name}")
     return 1 if results["problems"] else 0
@@ -95,12 +95,6 @@ def _references(predictions: Path, dataset_json: dict[str, Any]) -> Path:
     if references is None:
         raise InputError(f"no references are known for {predictions}; name their folder with -g")
     return references
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text)
-    os.replace(unfinished, path)
 
 
 def _csv(results: dict[str, Any]) -> str:

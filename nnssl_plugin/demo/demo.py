@@ -5,13 +5,13 @@ from time import monotonic
 import torch
 
 from nnssl_plugin.demo.chain import demo_environment, demo_steps
-from nnssl_plugin.demo.folder import demo_folder
 from nnssl_plugin.demo.layout import COMPARED, REPORT
-from nnssl_plugin.demo.output import clock
 from nnssl_plugin.demo.report import demo_comparison
 from nnssl_plugin.demo.size import DemoSize
 from nnssl_plugin.demo.steps import StepError, run_steps
 from nnssl_plugin.report.comparison import text_table
+from nnssl_plugin.runs.folder import locked_folder
+from nnssl_plugin.runs.output import clock
 
 
 def run_demo(folder: Path, size: DemoSize) -> int:
@@ -25,7 +25,7 @@ def run_demo(folder: Path, size: DemoSize) -> int:
     """
     started = monotonic()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    with demo_folder(folder) as lock:
+    with locked_folder(folder, "demo") as lock:
         print(f"The demo leaves everything in {folder}\n")
         again = "Start it again to continue where it stopped: finished steps are kept."
         try:

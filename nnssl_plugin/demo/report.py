@@ -13,7 +13,6 @@ import torch
 
 from nnssl_plugin.data.dataset_json import channel_names
 from nnssl_plugin.demo.layout import COMPARED, DATASET, FINETUNING, PREPROCESSED, PRETRAINING, RAW, REPORT, RESULTS, Run
-from nnssl_plugin.demo.output import clock
 from nnssl_plugin.demo.size import DemoSize
 from nnssl_plugin.demo.steps import Step, log_of, seconds_of
 from nnssl_plugin.report.comparison import RegionComparison, compare
@@ -21,6 +20,7 @@ from nnssl_plugin.report.contours import SegmentedCase, show_segmentations
 from nnssl_plugin.report.figures import finetuning_curves
 from nnssl_plugin.report.page import facts, page, paragraph, picture, section, table
 from nnssl_plugin.report.sections import dice_section, pretraining_section
+from nnssl_plugin.runs.output import clock
 
 HONESTY = (
     "A handful of synthetic cases and minutes of one computer prove that the chain works, not that pre-training helps: "

@@ -10,10 +10,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from nnssl_plugin.demo.command import run_command
-from nnssl_plugin.demo.output import LiveLine, clock
-
-LAST_LINES = 20
+from nnssl_plugin.runs.command import run_command
+from nnssl_plugin.runs.output import LiveLine, clock, last_lines
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def run_steps(
         failure = _run(folder, step, resumes, environment, live, keep_open)
         seconds = live.end()
         if failure:
-            raise StepError(f"{step.title} failed ({failure}). {_last_lines(log_of(folder, step))}")
+            raise StepError(f"{step.title} failed ({failure}). {last_lines(log_of(folder, step))}")
         _write_state(folder, step, {"recipe": step.full_recipe, "finished": True, "seconds": seconds})
         print(f"      {clock(seconds):>5}  done", flush=True)
 
@@ -143,8 +141,3 @@ def _write_state(folder: Path, step: Step, state: dict[str, Any]) -> None:
     partial = folder / "steps" / f"{step.name}.json.part"
     partial.write_text(json.dumps(state, indent=2), encoding="utf-8")
     partial.replace(folder / "steps" / f"{step.name}.json")
-
-
-def _last_lines(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
-    return f"The last lines of its log, {log}:\n" + "\n".join(f"    {line}" for line in lines)

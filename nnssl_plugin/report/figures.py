@@ -35,7 +35,7 @@ def case_scores(titles: Sequence[str], compared: Sequence[RegionComparison]) -> 
         axis.set_xlim(-0.5, 1.5)
         axis.set_ylim(-0.03, 1.03)
         axis.set_title(one.region)
-        _plain(axis)
+        plain(axis)
     axes[0].set_ylabel("Dice")
     return figure
 
@@ -58,7 +58,7 @@ def pretext_curves(logging: Mapping[str, Any], steps_per_epoch: int) -> Figure:
         axis.set_xlabel("step")
         axis.set_ylim(bottom=0)
         axis.legend(fontsize=7, frameon=False)
-        _plain(axis)
+        plain(axis)
     return figure
 
 
@@ -80,7 +80,7 @@ def finetuning_curves(runs: Mapping[str, Mapping[str, Any]], steps_per_epoch: in
         axis.set_title(title)
         axis.set_xlabel("step")
         axis.legend(fontsize=8, frameon=False)
-        _plain(axis)
+        plain(axis)
     return figure
 
 
@@ -88,7 +88,8 @@ def _steps(values: Sequence[float], steps_per_epoch: int) -> list[int]:
     return [steps_per_epoch * (epoch + 1) for epoch in range(len(values))]
 
 
-def _plain(axis: Axes) -> None:
+def plain(axis: Axes) -> None:
+    """The look of all figures: no frame, thin horizontal lines."""
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=8)
     axis.title.set_fontsize(10)

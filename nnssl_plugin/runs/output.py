@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+from pathlib import Path
 from time import monotonic
 from typing import TextIO
 
@@ -12,11 +13,18 @@ TRAINING_ENDS = "Training done."
 LOSSES = ("train_loss", "loss")
 # Where there is no terminal whose line could be rewritten, a line this often keeps a log readable.
 SECONDS_BETWEEN_LINES = 10.0
+LAST_LINES = 20
 
 
 def clock(seconds: float) -> str:
     """Minutes and seconds, as in 1:05."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+def last_lines(log: Path) -> str:
+    """The end of a log, and where it is, for a message."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
+    return f"The last lines of its log, {log}:\n" + "\n".join(f"    {line}" for line in lines)
 
 
 class Condenser:
@@ -64,9 +72,13 @@ class LiveLine:
             self.written = now
         self.stream.flush()
 
-    def end(self) -> float:
-        """Clear the line; returns the seconds since the start."""
+    def clear(self) -> None:
+        """Clear the line, for something else to be printed."""
         if self.stream.isatty():
             self.stream.write("\r\033[K")
             self.stream.flush()
+
+    def end(self) -> float:
+        """Clear the line; returns the seconds since the start."""
+        self.clear()
         return monotonic() - self.started

@@ -5,30 +5,28 @@ from pathlib import Path
 
 from nnssl_plugin.errors import InputError
 
-MARKER = "nnssl_plugin_demo"
-
 
 @contextmanager
-def demo_folder(folder: Path) -> Iterator[int]:
-    """Make `folder` the demo's, or recognise it as such, and lock it.
+def locked_folder(folder: Path, what: str) -> Iterator[int]:
+    """Make `folder` that of a `what` (a demo, a study), or recognise it as such, and lock it.
 
     Yields:
-        A file descriptor: whoever has it open holds the lock, so that what an interrupted demo left running is noticed.
+        A file descriptor: whoever has it open holds the lock, so that what an interrupted run left running is noticed.
 
     Raises:
-        InputError: the folder holds something else, or another demo is at work in it.
+        InputError: the folder holds something else, or another process is at work in it.
     """
-    marker = folder / MARKER
+    marker = folder / f"nnssl_plugin_{what}"
     if folder.exists() and not folder.is_dir():
         raise InputError(f"-o {folder} is a file; a folder is needed")
     if folder.is_dir() and any(folder.iterdir()) and not marker.is_file():
-        raise InputError(f"-o {folder} holds files that are not a demo's; name a new or empty folder")
+        raise InputError(f"-o {folder} holds files that are not a {what}'s; name a new or empty folder")
     folder.mkdir(parents=True, exist_ok=True)
     with marker.open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f"another demo, or what an interrupted one left running, is at work in {folder}; wait until it has ended"
+                f"another {what}, or what an interrupted one left running, is at work in {folder}; wait until it has ended"
             ) from None
         yield lock.fileno()

@@ -7,10 +7,17 @@ import sysconfig
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
-from nnssl_plugin.demo.output import Condenser, LiveLine
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.runs.output import Condenser
+
+
+class Display(Protocol):
+    """Shows what a command is doing."""
+
+    def show(self, text: str | None) -> None:
+        """Called with every telling line, and with None each second without one; what it raises ends the command."""
 
 
 def installed_script(name: str) -> str:
@@ -31,7 +38,7 @@ def run_command(
     folder: Path,
     environment: Mapping[str, str],
     log: Path,
-    live: LiveLine,
+    live: Display,
     epochs: int | None = None,
     keep_open: Sequence[int] = (),
 ) -> int:

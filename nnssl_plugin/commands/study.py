@@ -1,0 +1,48 @@
+import argparse
+from pathlib import Path
+
+from nnssl_plugin.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `nnssl_plugin study`."""
+    parser.add_argument(
+        "study", type=Path, metavar="STUDY", help="study file (YAML), or a study's folder to render again"
+    )
+    parser.add_argument("-o", type=Path, metavar="FOLDER", help="of the study; default: STUDY without its ending")
+    parser.add_argument("--dry-run", action="store_true", help="print the runs and what they cost, and do nothing")
+    devices = parser.add_mutually_exclusive_group()
+    devices.add_argument(
+        "--gpus", nargs="+", metavar="GPU", help="one run at a time on each; default: 0, if there is one"
+    )
+    devices.add_argument(
+        "--parallel", type=int, metavar="N", help="on the CPU, N runs at a time, which share its cores"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run, continue or render a study; 1 if a run failed."""
+    import signal
+
+    import torch
+
+    from nnssl_plugin.study.device import devices
+    from nnssl_plugin.study.render import render
+    from nnssl_plugin.study.study import run_study
+
+    if args.study.is_dir():
+        print(render(args.study.absolute()))
+        return 0
+    if args.parallel is not None and args.parallel < 1:
+        raise InputError(f"--parallel {args.parallel}: at least one run at a time is needed")
+    unknown = [gpu for gpu in args.gpus or [] if not gpu.isdigit() or int(gpu) >= torch.cuda.device_count()]
+    if unknown:
+        raise InputError(f"--gpus {' '.join(unknown)}: torch finds {torch.cuda.device_count()} GPUs, numbered from 0")
+    if args.gpus is None and args.parallel is None and torch.cuda.is_available():
+        args.gpus = ["0"]
+    folder = args.o or args.study.with_suffix("")
+    if folder == args.study:
+        raise InputError(f"{args.study} has no ending to leave out; name the study's folder with -o")
+    # A terminated study ends its runs as an interrupted one does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return run_study(args.study.absolute(), folder.absolute(), devices(args.gpus, args.parallel), args.dry_run)

@@ -1,0 +1,57 @@
+"""One table as plain text, CSV, Markdown and LaTeX."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+LATEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "±": r"$\pm$", "−": "$-$", "<": "$<$", ">": "$>$"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text; `numbers`: columns that are aligned to the right."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numbers: Sequence[int] = field(default_factory=tuple)
+
+    def text(self) -> str:
+        """For a terminal."""
+        lines = [self.header, *self.rows]
+        widths = [max(len(row[i]) for row in lines) for i in range(len(self.header))]
+        return "\n".join(
+            "  ".join(
+                cell.rjust(width) if i in self.numbers else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in lines
+        )
+
+    def csv(self) -> str:
+        """Comma-separated."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([self.header, *self.rows])
+        return text.getvalue()
+
+    def markdown(self) -> str:
+        """A pipe table."""
+
+        def line(cells: Sequence[str]) -> str:
+            return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+        rule = ["---:" if i in self.numbers else "---" for i in range(len(self.header))]
+        return "\n".join([line(self.header), line(rule), *map(line, self.rows)]) + "\n"
+
+    def latex(self) -> str:
+        """A `tabular` with booktabs' rules."""
+
+        def line(cells: Sequence[str]) -> str:
+            return "  " + " & ".join("".join(LATEX.get(c, c) for c in cell) for cell in cells) + r" \\"
+
+        columns = "".join("r" if i in self.numbers else "l" for i in range(len(self.header)))
+        body = [line(self.header), r"  \midrule", *map(line, self.rows)]
+        return (
+            "\n".join([rf"\begin{{tabular}}{{{columns}}}", r"  \toprule", *body, r"  \bottomrule", r"\end{tabular}"])
+            + "\n"
+        )

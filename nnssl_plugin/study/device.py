@@ -1,0 +1,53 @@
+"""Where the runs of a study are trained, and with how many threads."""
+
+import os
+from dataclasses import dataclass
+
+from nnssl_plugin.commands.trainers import trainers_folder
+
+TRAINERS = "nnUNet_extTrainer"
+
+
+@dataclass(frozen=True)
+class Device:
+    """A GPU, by its number, or a share of the CPU's cores."""
+
+    gpu: str | None = None
+    threads: int = 1
+
+    @property
+    def name(self) -> str:
+        """As nnU-Net's `-device`."""
+        return "cpu" if self.gpu is None else "cuda"
+
+    def environment(self) -> dict[str, str]:
+        """Of the commands that run on it; what the user has set of nnU-Net's own variables stays."""
+        trainers = [os.environ.get(TRAINERS, ""), str(trainers_folder())]
+        environment = {
+            "nnUNet_def_n_proc": "2",
+            **os.environ,
+            TRAINERS: os.pathsep.join(dict.fromkeys(filter(None, trainers))),
+            "PYTHONUNBUFFERED": "1",
+            # Threads that spin while they wait take their core from the loader's workers.
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "TQDM_MININTERVAL": "5",
+        }
+        if self.gpu is not None:
+            return {**environment, "CUDA_VISIBLE_DEVICES": self.gpu}
+        environment.setdefault("nnUNet_n_proc_DA", str(self.threads))
+        # nnU-Net asks torch for as many threads as there are cores; OpenMP's limit is above that.
+        return {**environment, "OMP_NUM_THREADS": str(self.threads), "OMP_THREAD_LIMIT": str(self.threads)}
+
+
+def devices(gpus: list[str] | None, parallel: int | None) -> list[Device]:
+    """One per run at a time.
+
+    Args:
+        gpus: their numbers; one that is named twice gets two runs.
+        parallel: number of runs that share the CPU, where no GPU is named.
+    """
+    if gpus:
+        return [Device(gpu) for gpu in gpus]
+    count = parallel or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return [Device(threads=max(1, cores // count))] * count

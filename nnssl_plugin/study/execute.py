@@ -1,0 +1,131 @@
+"""One run of a study through nnU-Net's and the plugin's own commands: train, resume or skip, then evaluate."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.runs.command import Display, run_command
+from nnssl_plugin.runs.output import last_lines
+from nnssl_plugin.study.device import Device
+from nnssl_plugin.study.record import (
+    FINAL,
+    Record,
+    check_record,
+    digest,
+    is_begun,
+    is_trained,
+    read_record,
+    write_record,
+)
+from nnssl_plugin.study.run import Run
+
+
+class RunError(RuntimeError):
+    """A command of a run failed; the message holds the end of its log."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are. `study`: its folder. `dataset`: full name. `keep_open`: see `run_command`."""
+
+    study: Path
+    results: Path
+    dataset: str
+    configuration: str
+    evaluation: str
+    keep_open: Sequence[int] = ()
+
+    def fold(self, run: Run) -> Path:
+        """nnU-Net's folder of the run."""
+        return run.folder(self.results, self.dataset, self.configuration)
+
+    def log(self, run: Run) -> Path:
+        """Output of the run's commands."""
+        return self.study / "logs" / f"{run.name}.log"
+
+    def scores(self, run: Run) -> Path:
+        """What `nnssl_plugin evaluate` found."""
+        return self.study / "evaluation" / f"{run.name}.json"
+
+
+def is_finished(run: Run, places: Places) -> bool:
+    """Whether nothing of the run is left to do."""
+    record = read_record(places.study, run.name)
+    evaluated = run.is_pretraining or places.scores(run).is_file()
+    return record is not None and record.state == "finished" and evaluated and is_trained(places.fold(run))
+
+
+def made_with(run: Run, plans_digest: str, runs: Mapping[str, Run], places: Places) -> dict[str, object]:
+    """What the run's results depend on; the weights' file exists once their pre-training has ended."""
+    made: dict[str, object] = {"plans": plans_digest, "fold": run.fold, "training cases": list(run.cases)}
+    if run.pretraining:
+        made["pre-trained weights"] = digest(places.fold(runs[run.pretraining]) / FINAL)
+    return made
+
+
+def execute(
+    run: Run, runs: Mapping[str, Run], plans_digest: str, places: Places, device: Device, live: Display
+) -> None:
+    """Do what is left to do of a run.
+
+    Args:
+        run: to be done.
+        runs: all of the study, by name.
+        plans_digest: of the content of its plans copy.
+        places: where things are.
+        device: where it is trained.
+        live: shows what it is doing.
+
+    Raises:
+        RunError: a command failed.
+        InputError: its folder holds something made otherwise.
+    """
+    fold, record = places.fold(run), read_record(places.study, run.name)
+    made = made_with(run, plans_digest, runs, places)
+    check_record(record, made, run.name, fold)
+    if is_finished(run, places):
+        return
+    record = Record(made, "started", record.seconds if record else 0.0)
+    write_record(places.study, run.name, record)
+    started = monotonic()
+    try:
+        if not is_trained(fold):
+            _command(_training(run, runs, places, device), run, places, device, live)
+        if not run.is_pretraining:
+            _command(_evaluation(run, places), run, places, device, live)
+    except BaseException as error:
+        state = "failed" if isinstance(error, RunError | InputError) else "started"
+        seconds = record.seconds + monotonic() - started
+        write_record(places.study, run.name, replace(record, state=state, seconds=seconds, error=str(error)))
+        raise
+    seconds = record.seconds + monotonic() - started
+    write_record(places.study, run.name, replace(record, state="finished", seconds=seconds))
+
+
+def _training(run: Run, runs: Mapping[str, Run], places: Places, device: Device) -> list[str]:
+    command = ["nnUNetv2_train", places.dataset, places.configuration, str(run.fold)]
+    command += ["-tr", run.trainer, "-p", run.plans, "-device", device.name]
+    if is_begun(places.fold(run)):
+        return [*command, "--c"]
+    if run.pretraining:
+        command += ["-pretrained_weights", str(places.fold(runs[run.pretraining]) / FINAL)]
+    return command
+
+
+def _evaluation(run: Run, places: Places) -> list[str]:
+    return [
+        *("nnssl_plugin", "evaluate", places.evaluation, str(places.fold(run) / "validation")),
+        *("-o", str(places.scores(run))),
+    ]
+
+
+def _command(command: list[str], run: Run, places: Places, device: Device, live: Display) -> None:
+    log = places.log(run)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"$ {shlex.join(command)}\n")
+    code = run_command(command, places.study, device.environment(), log, live, keep_open=places.keep_open)
+    if code:
+        raise RunError(f"{command[0]} failed with exit code {code}. {last_lines(log)}")

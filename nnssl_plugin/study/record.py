@@ -1,0 +1,88 @@
+"""What a study remembers of a run, and what of the run is on disk."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from nnssl_plugin.atomic import write_text
+from nnssl_plugin.errors import InputError
+
+FINAL, LATEST, SUMMARY = "checkpoint_final.pth", "checkpoint_latest.pth", "validation/summary.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """Of one run, `runs/NAME.json`.
+
+    Attributes:
+        made_with: what its results depend on.
+        state: `started`, `finished` or `failed`.
+        seconds: of all attempts.
+        error: of the last attempt.
+    """
+
+    made_with: dict[str, Any]
+    state: str = "started"
+    seconds: float = 0.0
+    error: str = ""
+
+
+def record_path(study: Path, name: str) -> Path:
+    """The record of a run."""
+    return study / "runs" / f"{name}.json"
+
+
+def read_record(study: Path, name: str) -> Record | None:
+    """The record of a run, if it was ever started."""
+    path = record_path(study, name)
+    return Record(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def write_record(study: Path, name: str, record: Record) -> None:
+    """Keep the record of a run."""
+    write_text(record_path(study, name), json.dumps(asdict(record), indent=4))
+
+
+def is_trained(fold: Path) -> bool:
+    """Whether a run has its final weights and has been validated."""
+    return (fold / FINAL).is_file() and (fold / SUMMARY).is_file()
+
+
+def is_begun(fold: Path) -> bool:
+    """Whether nnU-Net's `--c` has something to continue from."""
+    return (fold / FINAL).is_file() or (fold / LATEST).is_file()
+
+
+def check_record(record: Record | None, made_with: dict[str, Any], name: str, fold: Path) -> None:
+    """Check that what is in the folder of a run was made by this study, from the same cases and weights.
+
+    Raises:
+        InputError: it was not.
+    """
+    if record is None:
+        if is_begun(fold):
+            raise InputError(f"{fold} holds a run that this study did not make; remove it, or name the study otherwise")
+        return
+    changed = [key for key, value in made_with.items() if record.made_with.get(key) != value]
+    if changed and is_begun(fold):
+        raise InputError(
+            f"{fold} was made with other {', '.join(changed)} than {name} has now; remove it to run it again, or name the "
+            "study otherwise"
+        )
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    return _digest(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _digest(path: Path, _: int) -> str:
+    hashed = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            hashed.update(chunk)
+    return hashed.hexdigest()

@@ -1,0 +1,176 @@
+"""What a study's folder tells: tables, learning curves and the page, made from nothing else."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from nnssl_plugin.atomic import write_text
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.report.page import page, paragraph, picture, section, table
+from nnssl_plugin.report.table_text import Table
+from nnssl_plugin.runs.output import clock
+from nnssl_plugin.study.learning_curves import learning_curves
+from nnssl_plugin.study.results import Cell, labels_needed, read_scores, summarise
+
+REPORT = "report.html"
+
+
+def render(folder: Path) -> str:
+    """Write tables (`results.json`, `.csv`, `.md`, `.tex`) and `report.html` of a study.
+
+    Returns:
+        The main table as text, and where the rest is.
+
+    Raises:
+        InputError: the folder is not a study's.
+    """
+    description = folder / "study.json"
+    if not description.is_file():
+        raise InputError(f"{folder} is not a study's folder: it has no study.json")
+    study = json.loads(description.read_text(encoding="utf-8"))
+    scores = read_scores(folder, study["runs"])
+    cells = summarise(study["runs"], scores, study["controls"])
+    results = result_table(cells)
+    needed = needed_table(cells, study["controls"])
+    content = {
+        "study": study["name"],
+        "cells": [{**asdict(cell), "mean": cell.mean, "spread": cell.spread} for cell in cells],
+    }
+    write_text(folder / "results.json", json.dumps(_without_nan(content), indent=4))
+    for ending, text in (("csv", results.csv()), ("md", results.markdown()), ("tex", results.latex())):
+        write_text(folder / f"results.{ending}", text)
+    write_text(folder / REPORT, _page(folder, study, cells, results, needed, len(scores)))
+    text = results.text() if cells else "no run has been scored yet"
+    return f"{text}\n\nreport: {folder / REPORT}, with results.csv, .json, .md and .tex beside it"
+
+
+def result_table(cells: Sequence[Cell]) -> Table:
+    """Every cell, in one row each."""
+    rows = []
+    for cell in cells:
+        difference = cell.difference
+        rows.append(
+            [
+                cell.region,
+                cell.metric,
+                cell.labels,
+                f"{cell.patients:g}",
+                cell.arm,
+                _number(cell.mean),
+                _number(cell.spread),
+                f"{difference.mean:+.4f}" if difference else "",
+                f"{difference.interval[0]:+.4f} to {difference.interval[1]:+.4f}" if difference else "",
+                " ".join(f"{value:+.3f}" for value in difference.seeds.values()) if difference else "",
+                str(cell.cases),
+                f"{cell.finished} of {cell.declared}",
+            ]
+        )
+    header = ["region", "metric", "labels", "patients", "recipe", "mean", "sd of seeds", "difference", "95 % interval"]
+    return Table([*header, "each seed", "cases", "runs"], rows, (3, 5, 6, 7, 8, 9, 10, 11))
+
+
+def needed_table(cells: Sequence[Cell], controls: dict[str, str]) -> Table:
+    """How many labelled patients each recipe's control needs to equal its Dice."""
+    rows = []
+    for cell in cells:
+        if cell.metric != "Dice" or cell.difference is None or not cell.seeds:
+            continue
+        control = cell.difference.control
+        curve = sorted(
+            (one.patients, one.mean)
+            for one in cells
+            if (one.arm, one.region, one.metric) == (control, cell.region, "Dice") and one.seeds
+        )
+        needed, sign = labels_needed(curve, cell.mean)
+        rows.append([cell.region, cell.arm, f"{cell.patients:g}", _number(cell.mean), control, f"{sign}{needed:.1f}"])
+    header = ["region", "recipe", "patients", "Dice", "control", "patients the control needs"]
+    return Table(header, rows, (2, 3, 5))
+
+
+def _page(
+    folder: Path, study: dict[str, Any], cells: Sequence[Cell], results: Table, needed: Table, scored: int
+) -> str:
+    declared = sum(bool(run["labels"]) for run in study["runs"])
+    parts = []
+    if scored < declared:
+        parts.append(
+            paragraph(f"{declared - scored} of {declared} fine-tuned runs have no score yet or failed.", "note")
+        )
+    if cells:
+        parts.append(
+            section(
+                "Dice over labelled patients",
+                picture(
+                    learning_curves(cells, "Dice"),
+                    "Small marks: one seed each, mean over cases. Lines: mean over seeds.",
+                ),
+            )
+        )
+        parts.append(
+            section(
+                "Results",
+                table(results.header, results.rows, results.numbers),
+                paragraph(
+                    "Differences to the control are paired by case and seed. The interval is a 95 % bootstrap over cases, "
+                    "each the mean of its seeds; the spread of seeds is beside it, and how other pre-training seeds would do "
+                    "is not in it. A seed decides which patients are labelled and how the network is initialised.",
+                    "soft",
+                ),
+            )
+        )
+    if needed.rows:
+        parts.append(
+            section(
+                "How many labels scratch needs to equal it",
+                table(needed.header, needed.rows, needed.numbers),
+                paragraph(
+                    "Interpolated linearly over the logarithm of the number of patients between the control's means; < and "
+                    "> mark what is outside them.",
+                    "soft",
+                ),
+            )
+        )
+    parts.append(_runs(folder, study))
+    declaration = folder / "study.yaml"
+    if declaration.is_file():
+        source = declaration.read_text(encoding="utf-8").replace("&", "&amp;").replace("<", "&lt;")
+        parts.append(section("The study file", f"<pre><code>{source}</code></pre>"))
+    return page(f"Study {study['name']}", f"{study['dataset']}, {study['configuration']}", *parts)
+
+
+def _runs(folder: Path, study: dict[str, Any]) -> str:
+    rows = []
+    for run in study["runs"]:
+        path = folder / "runs" / f"{run['name']}.json"
+        record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        fold = str(run["base_fold"]) if run["fold"] == run["base_fold"] else f"{run['base_fold']} (as {run['fold']})"
+        rows.append(
+            [
+                run["name"],
+                run["trainer"],
+                fold,
+                str(len(run["cases"])),
+                str(run["steps"]),
+                record.get("state", "to do"),
+                clock(record["seconds"]) if record.get("seconds") else "",
+            ]
+        )
+    return section(
+        "Runs", table(["run", "trainer", "fold", "training cases", "steps", "state", "min:s"], rows, (3, 4, 6))
+    )
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.4f}"
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON knows no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,239 @@
+"""A study from its file to its report."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import torch
+from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from nnssl_plugin.atomic import write_text
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.nnunet import check_nnunet, dataset_name, folder_of
+from nnssl_plugin.planning.plans_file import configuration_of, load_plans, preprocessed_folder
+from nnssl_plugin.runs.folder import locked_folder
+from nnssl_plugin.runs.output import LiveLine, clock
+from nnssl_plugin.runs.schedule import Task, run_tasks
+from nnssl_plugin.study.cost import remaining_seconds, seconds_per_step, steps_of
+from nnssl_plugin.study.device import TRAINERS, Device
+from nnssl_plugin.study.execute import Places, execute, is_finished, made_with
+from nnssl_plugin.study.label_folds import label_folds
+from nnssl_plugin.study.plans_copies import install_plans, make_plans
+from nnssl_plugin.study.progress import Progress
+from nnssl_plugin.study.record import Record, check_record, is_begun, read_record
+from nnssl_plugin.study.render import render
+from nnssl_plugin.study.run import Run, runs_of
+from nnssl_plugin.study.study_file import Control, Recipe, Schedule, Study, load_study
+from nnssl_plugin.training.run_checks import refuse_unlabelled
+
+
+class StudyRuns:
+    """The runs of a study and what is known of them.
+
+    Args:
+        file: the study file.
+        folder: of the study.
+        slots: where runs are trained, one at a time each.
+
+    Raises:
+        InputError: the file, or what it names, is not usable.
+    """
+
+    def __init__(self, file: Path, folder: Path, slots: Sequence[Device]) -> None:
+        self.file, self.folder, self.slots = file, folder, slots
+        check_nnunet()
+        self.study: Study = load_study(file)
+        self.dataset = dataset_name(self.study.dataset)
+        self.data = preprocessed_folder(self.dataset)
+        self.images = self._checked_images()
+        self.runs = self._runs(write=False)
+        self.plans = make_plans(self.runs, self.data)
+        self.steps = {run.name: steps_of(run, self.plans[run.plans]) for run in self.runs}
+        self.by_name = {run.name: run for run in self.runs}
+        self.places = Places(
+            folder, folder_of("nnUNet_results"), self.dataset, self.study.configuration, self.study.evaluation
+        )
+        self.guesses: dict[str, float] = {}
+
+    def _checked_images(self) -> Path:
+        arms: list[Control | Recipe] = [*self.study.controls.values(), *self.study.recipes.values()]
+        for arm in arms:
+            plans = load_plans(self.dataset, arm.plans or self.study.plans)
+            images = self.data / configuration_of(plans, self.study.configuration)["data_identifier"]
+            if not images.is_dir():
+                raise InputError(
+                    f"{self.dataset} has no preprocessed images {images.name}; run nnUNetv2_preprocess -d "
+                    f"{self.dataset[7:10]} -plans_name {plans['plans_name']} -c {self.study.configuration}"
+                )
+        refuse_unlabelled(json.loads((self.data / "dataset.json").read_text(encoding="utf-8")), self.dataset)
+        os.environ[TRAINERS] = self.slots[0].environment()[TRAINERS]
+        parts: list[Control | Recipe | Schedule] = [*arms, *self.study.schedules.values()]
+        for trainer in dict.fromkeys(part.trainer for part in parts):
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    recursive_find_trainer_class_by_name(trainer)
+            except RuntimeError:
+                raise InputError(f"{self.file}: nnU-Net finds no trainer {trainer!r}") from None
+        return images
+
+    def _runs(self, write: bool) -> list[Run]:
+        base, subsets = label_folds(self.study, self.data, self.images, write)
+        return runs_of(self.study, subsets, base)
+
+    def digest(self, run: Run) -> str:
+        """Of the content of the run's plans copy."""
+        return sha256(json.dumps(self.plans[run.plans], sort_keys=True).encode()).hexdigest()
+
+    def finished(self) -> dict[str, Record]:
+        """Records of the runs of which nothing is left to do."""
+        records: dict[str, Record] = {}
+        for run in self.runs:
+            record = read_record(self.folder, run.name)
+            # Pre-trainings come first; what was fine-tuned from weights that are gone is looked at again.
+            if record and is_finished(run, self.places) and (not run.pretraining or run.pretraining in records):
+                records[run.name] = record
+        return records
+
+    def remaining(self) -> float | None:
+        """Seconds until all is done, as far as is known."""
+        guess = lambda run: self.guesses.get(self.shape(run))  # noqa: E731
+        return remaining_seconds(self.runs, self.steps, self.finished(), len(self.slots), guess)
+
+    def shape(self, run: Run) -> str:
+        """What decides how long a step of the run takes."""
+        return json.dumps(configuration_of(self.plans[run.plans], self.study.configuration), sort_keys=True)
+
+    def time_steps(self) -> None:
+        """Measure a step of every network that is trained."""
+        dataset_json = json.loads((self.data / "dataset.json").read_text(encoding="utf-8"))
+        torch.set_num_threads(self.slots[0].threads)
+        for run in self.runs:
+            plans = self.plans[run.plans]
+            outputs = PlansManager(plans).get_label_manager(dataset_json).num_segmentation_heads
+            channels = len(dataset_json["channel_names"])
+            if self.shape(run) not in self.guesses:
+                self.guesses[self.shape(run)] = seconds_per_step(
+                    plans, self.study.configuration, channels, outputs, self.slots[0].name
+                )
+
+    def describe(self) -> str:
+        """The plan: every run with its state, its steps and its cases."""
+        finished = self.finished()
+        lines = [f"{self.study.name}: {self.dataset}, {self.study.configuration}, {len(self.runs)} runs"]
+        width = max(len(run.name) for run in self.runs)
+        for run in self.runs:
+            state = "finished" if run.name in finished else "to resume" if is_begun(self.places.fold(run)) else "to do"
+            fold = f"fold {run.fold}" + (f" (of {run.base_fold})" if run.fold != run.base_fold else "")
+            cases = f"{len(run.cases)} cases{'' if run.is_pretraining else ' labelled'}"
+            lines.append(f"  {run.name:{width}}  {state:9}  {self.steps[run.name]:>7} steps  {fold}, {cases}")
+        total = sum(self.steps.values())
+        left = sum(self.steps[run.name] for run in self.runs if run.name not in finished)
+        where = [f"GPU {slot.gpu}" if slot.gpu else f"CPU, {slot.threads} threads" for slot in self.slots]
+        lines.append(f"{total} steps in all, {left} to do; on {'; '.join(where)}")
+        return "\n".join(lines)
+
+    def run(self) -> dict[str, str]:
+        """Do what is left to do; returns what went wrong, by run.
+
+        Raises:
+            InputError: something is there that the study did not make.
+        """
+        with locked_folder(self.folder, "study") as lock:
+            for part in ("logs", "runs", "evaluation"):
+                (self.folder / part).mkdir(exist_ok=True)
+            self.places = Places(**{**vars(self.places), "keep_open": (lock,)})
+            self.runs = self._runs(write=True)
+            self.by_name = {run.name: run for run in self.runs}
+            self._check_records()
+            install_plans(self.plans, self.data)
+            self._describe_itself()
+            return self._work()
+
+    def _check_records(self) -> None:
+        for run in self.runs:
+            if run.pretraining and not is_finished(self.by_name[run.pretraining], self.places):
+                # Its weights are still to be made; the run is checked when it begins.
+                continue
+            made = made_with(run, self.digest(run), self.by_name, self.places)
+            check_record(read_record(self.folder, run.name), made, run.name, self.places.fold(run))
+
+    def _describe_itself(self) -> None:
+        copy = self.folder / "study.yaml"
+        if not copy.exists() or not copy.samefile(self.file):
+            shutil.copyfile(self.file, copy)
+        content: dict[str, Any] = {
+            "name": self.study.name,
+            "dataset": self.dataset,
+            "configuration": self.study.configuration,
+            "evaluation": self.study.evaluation,
+            "controls": {recipe: self.study.control_of(recipe) for recipe in self.study.recipes},
+            "runs": [{**asdict(run), "steps": self.steps[run.name]} for run in self.runs],
+        }
+        write_text(self.folder / "study.json", json.dumps(content, indent=4))
+
+    def _work(self) -> dict[str, str]:
+        stop, live, finished = threading.Event(), LiveLine(), self.finished()
+        todo = [run for run in self.runs if run.name not in finished]
+        progress = Progress(len(self.runs), len(finished), self.remaining, stop, live)
+
+        def task(run: Run) -> Task[Device]:
+            def action(device: Device) -> None:
+                started, name = monotonic(), run.name.removeprefix(f"{self.study.name}_")
+                progress.begin(name, is_begun(self.places.fold(run)))
+                try:
+                    execute(run, self.by_name, self.digest(run), self.places, device, progress.of(name))
+                except Exception as error:
+                    progress.end(name, monotonic() - started, str(error) or type(error).__name__)
+                    raise
+                progress.end(name, monotonic() - started)
+
+            needs = (run.pretraining,) if run.pretraining and run.pretraining not in finished else ()
+            return Task(run.name, action, needs)
+
+        outcomes = run_tasks([task(run) for run in todo], self.slots, stop)
+        live.end()
+        return {name: error for name, error in outcomes.items() if error}
+
+
+def run_study(file: Path, folder: Path, slots: Sequence[Device], dry_run: bool) -> int:
+    """Run what is not done yet of a study; prints its table and names its report.
+
+    Returns:
+        Exit code: 0, 1 if a run failed, 130 if interrupted.
+
+    Raises:
+        InputError: the file, or what it names, is not usable; something is there that the study did not make.
+    """
+    runs = StudyRuns(file, folder, slots)
+    print(runs.describe())
+    runs.time_steps()
+    seconds = runs.remaining()
+    if seconds is not None:
+        print(
+            f"about {clock(seconds)} min left: finished runs' time per step or, of a kind that none is of yet, a step of the "
+            "network timed now, without loading, augmentation and validation"
+        )
+    if dry_run:
+        return 0
+    try:
+        failed = runs.run()
+    except KeyboardInterrupt:
+        print("\nInterrupted. Start it again to continue: finished runs are kept.", file=sys.stderr)
+        return 130
+    print(f"\n{render(folder)}")
+    for name, error in failed.items():
+        print(f"\n{name} failed: {error}", file=sys.stderr)
+    if failed:
+        print(f"\n{len(failed)} of {len(runs.runs)} runs failed; start the study again to retry them.", file=sys.stderr)
+    return 1 if failed else 0

@@ -1,0 +1,368 @@
+import argparse
+import csv
+import json
+import os
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from nnssl_plugin.commands import study as study_command
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.study import execute
+from nnssl_plugin.study.device import Device
+from nnssl_plugin.study.study import run_study
+from tests.synthetic import NAME, make_dataset_json, make_plans, write_dataset
+from tests.test_study_file import STUDY, study_file
+
+SCORES = {"scratch": 0.5, "restoration": 0.7, "scratch-small": 0.4, "small": 0.3}
+
+
+class Commands:
+    """Stands in for the commands of a run: leaves what they would leave, and remembers what was called."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.called: list[list[str]] = []
+        self.environments: list[dict[str, str]] = []
+        self.fails: str = ""
+
+    def __call__(self, command, folder, environment, log, live, epochs=None, keep_open=()) -> int:
+        self.called.append(list(command))
+        self.environments.append(dict(environment))
+        live.show("working")
+        if command[0] == "nnUNetv2_train":
+            return self.train(command)
+        scores = SCORES[next(arm for arm in sorted(SCORES, key=len, reverse=True) if f"_{arm}_" in command[-1])]
+        cases = {f"case0{i}": {"WT": {"Dice": scores + 0.1 * (i - 4)}} for i in (4, 5)}
+        mean = {"WT": {"Dice": scores + 0.05}}
+        Path(command[-1]).write_text(json.dumps({"mean": mean, "cases": cases, "problems": []}))
+        return 0
+
+    def train(self, command) -> int:
+        options = dict(zip(command[4::2], command[5::2], strict=False))
+        fold = self.root / "nnUNet_results" / command[1] / f"{options['-tr']}__{options['-p']}__{command[2]}"
+        fold = fold / f"fold_{command[3]}"
+        (fold / "validation").mkdir(parents=True, exist_ok=True)
+        if self.fails and self.fails in options["-p"]:
+            (fold / "checkpoint_latest.pth").write_text("half")
+            return 1
+        if "-pretrained_weights" in options:
+            assert Path(options["-pretrained_weights"]).is_file()
+        (fold / "checkpoint_final.pth").write_text(f"weights of {options['-p']}")
+        (fold / "validation" / "summary.json").write_text("{}")
+        return 0
+
+    def trained(self) -> list[str]:
+        return [command[command.index("-p") + 1] for command in self.called if command[0] == "nnUNetv2_train"]
+
+
+@pytest.fixture
+def commands(nnunet_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
+    monkeypatch.delenv("nnUNet_extTrainer", raising=False)
+    write_dataset(nnunet_folders, make_plans(), cases=6)
+    commands = Commands(nnunet_folders)
+    monkeypatch.setattr(execute, "run_command", commands)
+    return commands
+
+
+def splits(commands: Commands) -> list[dict]:
+    return json.loads((commands.root / "nnUNet_preprocessed" / NAME / "splits_final.json").read_text())
+
+
+def run(commands: Commands, text: str = STUDY, dry_run: bool = False, slots: int = 1) -> int:
+    return run_study(study_file(commands.root, text), commands.root / "tiny", [Device()] * slots, dry_run)
+
+
+def test_every_run_is_trained_once_and_pre_trainings_are_shared(commands: Commands, capsys) -> None:
+    assert run(commands) == 0
+    assert commands.trained() == [
+        "tiny_restoration_pretrain",
+        "tiny_small_pretrain",
+        *(
+            f"tiny_{arm}_1patients_seed{seed}"
+            for seed in (1, 2)
+            for arm in ("scratch", "scratch-small", "restoration_warmup", "restoration_steep", "small_warmup")
+        ),
+        *(f"tiny_{arm}_100percent_seed1" for arm in ("scratch", "restoration_warmup", "restoration_steep")),
+    ]
+    weights = {
+        command[command.index("-p") + 1]: command[-1] for command in commands.called if "-pretrained_weights" in command
+    }
+    assert {Path(path).parents[1].name for name, path in weights.items() if "restoration" in name} == {
+        "SSLPretrainTrainer__tiny_restoration_pretrain__3d_fullres"
+    }
+    assert not any("scratch" in name for name in weights)
+    assert "0.7" in capsys.readouterr().out
+
+
+def test_a_second_start_does_nothing_again(commands: Commands) -> None:
+    run(commands)
+    before = len(commands.called)
+    assert run(commands) == 0
+    assert len(commands.called) == before
+
+
+def test_label_subsets_are_folds_of_their_own(commands: Commands) -> None:
+    base = splits(commands)
+    run(commands)
+    after = splits(commands)
+    assert after[: len(base)] == base
+    for extra in after[len(base) :]:
+        assert extra["val"] == base[0]["val"]
+        assert len(extra["train"]) == 1
+        assert set(extra["train"]) < set(base[0]["train"])
+        assert extra["nnssl_plugin"]["label subset of fold"] == 0
+    folds = {command[command.index("-p") + 1]: int(command[3]) for command in commands.called if "-p" in command}
+    assert folds["tiny_restoration_pretrain"] == 0
+    assert folds["tiny_scratch_100percent_seed1"] == 0
+    subset = folds["tiny_scratch_1patients_seed1"]
+    assert subset >= len(base)
+    assert folds["tiny_restoration_warmup_1patients_seed1"] == subset
+    # Another study uses the same folds again.
+    run_study(
+        study_file(commands.root, STUDY.replace("name: tiny", "name: other")), commands.root / "o", [Device()], False
+    )
+    assert splits(commands) == after
+
+
+def test_without_splits_they_are_nnunets_own(commands: Commands) -> None:
+    from nnunetv2.utilities.crossval_split import generate_crossval_split
+
+    (commands.root / "nnUNet_preprocessed" / NAME / "splits_final.json").unlink()
+    run(commands)
+    expected = generate_crossval_split([f"case0{i}" for i in range(6)], seed=12345, n_splits=5)
+    assert [[list(fold["train"]), list(fold["val"])] for fold in splits(commands)[:5]] == [
+        [list(fold["train"]), list(fold["val"])] for fold in expected
+    ]
+
+
+def test_a_dry_run_writes_nothing(commands: Commands, capsys) -> None:
+    def files() -> list[tuple[Path, int]]:
+        return sorted((path, path.stat().st_mtime_ns) for path in commands.root.rglob("*") if path.name != "tiny.yaml")
+
+    before = files()
+    assert run(commands, dry_run=True) == 0
+    assert files() == before
+    assert commands.called == []
+    output = capsys.readouterr().out
+    assert "15 runs" in output
+    # Two pre-trainings of 250 × 250 steps, 13 trainings of 2 × 250.
+    assert f"{2 * 62500 + 13 * 500} steps in all" in output
+    assert re.search(r"about \d+:\d\d min left", output)
+
+
+def test_a_failed_run_is_reported_and_others_go_on(commands: Commands, capsys) -> None:
+    commands.fails = "small_pretrain"
+    assert run(commands) == 1
+    output = capsys.readouterr()
+    assert "tiny_small_pretrain_fold0 failed: nnUNetv2_train failed with exit code 1" in output.err
+    assert (
+        "tiny_small_warmup_1patients_seed1_fold0 failed: not run, because tiny_small_pretrain_fold0 failed"
+        in output.err
+    )
+    assert "tiny_scratch-small_1patients_seed2" in commands.trained()
+    assert "0 of 2" in (commands.root / "tiny" / "results.csv").read_text()
+
+    # The next start resumes it and does the rest.
+    commands.fails = ""
+    commands.called.clear()
+    assert run(commands) == 0
+    resumed = commands.called[0]
+    assert resumed[resumed.index("-p") + 1] == "tiny_small_pretrain"
+    assert resumed[-1] == "--c"
+    assert len(commands.trained()) == 3
+    assert "0 of 2" not in (commands.root / "tiny" / "results.csv").read_text()
+
+
+def test_a_missing_evaluation_is_made_without_training(commands: Commands) -> None:
+    run(commands)
+    (commands.root / "tiny" / "evaluation" / "tiny_scratch_1patients_seed1_fold0.json").unlink()
+    commands.called.clear()
+    run(commands)
+    assert [command[:3] for command in commands.called] == [["nnssl_plugin", "evaluate", "brats"]]
+
+
+def fold_folder(commands: Commands, plans: str, trainer: str) -> Path:
+    (found,) = (commands.root / "nnUNet_results" / NAME / f"{trainer}__{plans}__3d_fullres").iterdir()
+    return found
+
+
+def test_what_was_fine_tuned_from_other_weights_is_not_trusted(commands: Commands) -> None:
+    run(commands)
+    weights = fold_folder(commands, "tiny_small_pretrain", "SSLPretrainTrainer") / "checkpoint_final.pth"
+    weights.write_text("others")
+    with pytest.raises(InputError, match="other pre-trained weights than tiny_small_warmup_1patients_seed1_fold0"):
+        run(commands)
+
+
+def test_weights_that_are_made_again_are_noticed(commands: Commands, capsys) -> None:
+    run(commands)
+    folder = fold_folder(commands, "tiny_small_pretrain", "SSLPretrainTrainer")
+    (folder / "checkpoint_final.pth").unlink()
+    (folder / "checkpoint_latest.pth").unlink(missing_ok=True)
+    commands.train = lambda command: (folder / "checkpoint_final.pth").write_text("other weights") and 0
+    assert run(commands) == 1
+    assert "made with other pre-trained weights" in capsys.readouterr().err
+
+
+def test_a_changed_study_is_refused(commands: Commands) -> None:
+    run(commands)
+    called = len(commands.called)
+    with pytest.raises(InputError, match="was made with other plans than tiny_restoration_pretrain_fold0 has now"):
+        run(commands, STUDY.replace("finetuning.epochs=2", "finetuning.epochs=3"))
+    assert len(commands.called) == called
+
+
+def test_a_study_may_grow(commands: Commands) -> None:
+    run(commands)
+    commands.called.clear()
+    assert run(commands, STUDY.replace("seeds: [1, 2]", "seeds: [1, 2, 3]")) == 0
+    assert len(commands.trained()) == 5
+    assert all("seed3" in name for name in commands.trained())
+
+
+def test_results_of_somebody_else_are_refused(commands: Commands) -> None:
+    folder = commands.root / "nnUNet_results" / NAME / "SSLScratchTrainer__tiny_scratch_100percent_seed1__3d_fullres"
+    (folder / "fold_0").mkdir(parents=True)
+    (folder / "fold_0" / "checkpoint_final.pth").write_text("somebody's")
+    with pytest.raises(InputError, match="this study did not make"):
+        run(commands)
+    assert commands.called == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("dataset: 901", "dataset: 902", "902"),
+        ("plans: Tiny", "plans: Tinny", "no plans 'Tinny'"),
+        ("3d_fullres", "3d_lowres", "no configuration '3d_lowres'"),
+        ("plans: Tiny", "plans: Tiny\nfolds: [1]", "folds names 1; .* has 1 folds"),
+        ("count: 1,", "count: 5,", "label count 5: there are 4 patients"),
+        ("--features 4 8", "--feature-maps 4 8", "plan options: unrecognized arguments"),
+        ("--features 4 8", "--patch-size 7 7 7", "patch"),
+        ("warmup: {}", "warmup: {trainer: SSLFintuneTrainer}", "no trainer 'SSLFintuneTrainer'"),
+    ],
+)
+def test_what_the_file_names_must_exist(commands: Commands, old: str, new: str, message: str) -> None:
+    before = splits(commands)
+    with pytest.raises(InputError, match=message):
+        run(commands, STUDY.replace(old, new))
+    assert commands.called == []
+    assert splits(commands) == before
+    assert not (commands.root / "tiny").exists()
+
+
+def test_an_unlabelled_data_set_is_refused(commands: Commands) -> None:
+    path = commands.root / "nnUNet_preprocessed" / NAME / "dataset.json"
+    path.write_text(json.dumps(make_dataset_json(["a"], nnssl_plugin={"unlabelled": True})))
+    with pytest.raises(InputError, match="unlabelled"):
+        run(commands)
+
+
+def test_data_that_is_not_preprocessed_is_refused(commands: Commands) -> None:
+    data = commands.root / "nnUNet_preprocessed" / NAME
+    (data / "nnUNetPlans_3d").rename(data / "elsewhere")
+    with pytest.raises(InputError, match="nnUNetv2_preprocess -d 901 -plans_name Tiny -c 3d_fullres"):
+        run(commands)
+
+
+def test_tables_and_page_come_from_the_folder_alone(commands: Commands, capsys) -> None:
+    run(commands)
+    folder = commands.root / "tiny"
+    with (folder / "results.csv").open() as file:
+        rows = {(row["labels"], row["recipe"]): row for row in csv.DictReader(file)}
+    one = rows["1patients", "restoration, warmup"]
+    assert (one["mean"], one["difference"], one["runs"], one["cases"]) == ("0.7500", "+0.2000", "2 of 2", "2")
+    assert one["95 % interval"] == "+0.2000 to +0.2000"
+    # Each recipe is compared with its own control.
+    assert rows["1patients", "small, warmup"]["difference"] == "-0.1000"
+    assert rows["100percent", "scratch"]["difference"] == ""
+    page = (folder / "report.html").read_text()
+    assert not re.search(r'(src|href)="(http|//)', page)
+
+    for name in ("report.html", "results.csv", "results.json", "results.md", "results.tex"):
+        (folder / name).unlink()
+    moved = folder.rename(commands.root / "moved")
+    (commands.root / "nnUNet_results").rename(commands.root / "gone")
+    (commands.root / "nnUNet_preprocessed").rename(commands.root / "gone too")
+    capsys.readouterr()
+    parser = argparse.ArgumentParser()
+    study_command.add_arguments(parser)
+    assert study_command.run(parser.parse_args([str(moved)])) == 0
+    assert "restoration, steep" in capsys.readouterr().out
+    assert (moved / "report.html").read_text() == page
+    assert json.loads((moved / "results.json").read_text())["study"] == "tiny"
+
+
+def test_a_folder_that_is_no_study_cannot_be_rendered(tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser()
+    study_command.add_arguments(parser)
+    with pytest.raises(InputError, match="not a study's folder"):
+        study_command.run(parser.parse_args([str(tmp_path)]))
+
+
+def test_an_interrupt_ends_running_commands(commands: Commands, monkeypatch, capsys) -> None:
+    ended = []
+
+    begun = threading.Event()
+
+    def interrupt() -> None:
+        begun.wait(timeout=60)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def command(*arguments, **others) -> int:
+        live = arguments[4]
+        begun.set()
+        try:
+            while True:
+                live.show(None)
+                time.sleep(0.01)
+        finally:
+            ended.append(1)
+
+    monkeypatch.setattr(execute, "run_command", command)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # As Ctrl-C would, once the first command runs.
+    threading.Thread(target=interrupt, daemon=True).start()
+    assert run(commands) == 130
+    signal.signal(signal.SIGTERM, before)
+    assert ended
+    assert "Start it again" in capsys.readouterr().err
+    record = json.loads((commands.root / "tiny" / "runs" / "tiny_restoration_pretrain_fold0.json").read_text())
+    assert record["state"] == "started"
+
+
+class TestDevices:
+    def test_runs_share_the_cores(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from nnssl_plugin.study.device import devices
+
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(9)))
+        slots = devices(None, 4)
+        assert [slot.threads for slot in slots] == [2] * 4
+        environment = slots[0].environment()
+        assert environment["OMP_NUM_THREADS"] == environment["OMP_THREAD_LIMIT"] == "2"
+        assert slots[0].name == "cpu"
+
+    def test_each_gpu_sees_one_run(self) -> None:
+        from nnssl_plugin.study.device import devices
+
+        slots = devices(["0", "1"], None)
+        assert [slot.environment()["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["0", "1"]
+        assert {slot.name for slot in slots} == {"cuda"}
+
+    def test_the_users_trainers_are_found_as_well(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from nnssl_plugin.commands.trainers import trainers_folder
+
+        monkeypatch.setenv("nnUNet_extTrainer", "/my/trainers")
+        assert Device().environment()["nnUNet_extTrainer"] == f"/my/trainers:{trainers_folder()}"
+
+    @pytest.mark.parametrize("arguments", [["--parallel", "0"], ["--gpus", "7"], ["--gpus", "a"]])
+    def test_impossible_devices(self, tmp_path: Path, arguments: list[str]) -> None:
+        parser = argparse.ArgumentParser()
+        study_command.add_arguments(parser)
+        with pytest.raises(InputError, match=arguments[0]):
+            study_command.run(parser.parse_args([str(study_file(tmp_path)), *arguments]))

@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import pytest
+
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.study.study_file import load_study
+
+STUDY = """
+name: tiny
+dataset: 901
+configuration: 3d_fullres
+plans: Tiny
+evaluation: brats
+plan_options: --features 4 8
+set: [finetuning.epochs=2]
+labels:
+  - {count: 1, seeds: [1, 2]}
+  - {fraction: 1, seeds: [1], recipes: [scratch, restoration]}
+controls:
+  scratch: {}
+  scratch-small: {plan_options: --features 2 4}
+recipes:
+  restoration: {set: [pretraining.objectives.slem.weight=0]}
+  small: {plan_options: --features 2 4, control: scratch-small, schedules: [warmup]}
+schedules:
+  warmup: {}
+  steep: {set: [finetuning.initial_lr=0.01]}
+"""
+
+
+def study_file(folder: Path, text: str = STUDY) -> Path:
+    path = folder / "tiny.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_whole_file(tmp_path: Path) -> None:
+    study = load_study(study_file(tmp_path))
+    assert [labels.title for labels in study.labels] == ["1patients", "100percent"]
+    assert study.control_of("restoration") == "scratch"
+    assert study.control_of("small") == "scratch-small"
+    assert study.schedules_of("restoration") == ["warmup", "steep"]
+    assert study.schedules_of("small") == ["warmup"]
+    assert study.assignments == ["finetuning.epochs=2"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("plan_options: --features 4 8", "plan_option: a", "unknown entry 'plan_option'; .* 'plan_options'"),
+        ("seeds: [1, 2]}", "seed: [1, 2]}", r"unknown entry 'labels\.0\.seed'; .* 'seeds'"),
+        ("scratch: {}", "scratch: {trainr: x}", r"unknown entry 'controls\.scratch\.trainr'; .* 'trainer'"),
+        ("warmup: {}", "warmup: {sett: []}", r"unknown entry 'schedules\.warmup\.sett'; .* 'set'"),
+        ("dataset: 901", "dataset: 9.5", "dataset"),
+        ("count: 1,", "", "needs either 'fraction' or 'count'"),
+        ("count: 1,", "count: 1, fraction: 0.5,", "needs either 'fraction' or 'count'"),
+        ("fraction: 1,", "fraction: 1.2,", r"labels\.1\.fraction.*less than or equal to 1"),
+        ("fraction: 1,", "count: 1,", "declares 1patients a second time"),
+        ("seeds: [1, 2]", "seeds: [2, 2]", "a seed twice"),
+        ("seeds: [1, 2]", "seeds: []", r"labels\.0\.seeds"),
+        ("recipes: [scratch,", "recipes: [scrach,", r"labels\.1\.recipes names 'scrach'; declared are 'scratch'"),
+        ("control: scratch-small", "control: nothing", r"recipes\.small\.control names 'nothing'"),
+        ("schedules: [warmup]", "schedules: [cold]", r"recipes\.small\.schedules names 'cold'"),
+        ("schedules: [warmup]", "schedules: []", r"recipes\.small is fine-tuned by no schedule"),
+        ("evaluation: brats", "evaluation: eyes", "evaluation"),
+        ("name: tiny", "name: my__study", "name"),
+        ("restoration: {set", "scratch: {set", "'scratch' is a recipe and a control"),
+        ("--features 4 8", "--features 4 8 -o Other", "plan_options holds -o, which the study itself gives"),
+        ("--features 4 8", "--features '4 8", "No closing quotation"),
+        ("finetuning.epochs=2", "finetuning.epoch=2", "nearest known one is 'finetuning.epochs'"),
+        ("slem.weight=0", "slem.weight=-1", r"recipes\.restoration\.set: .*slem\.weight"),
+        (
+            "finetuning.initial_lr=0.01",
+            "finetuning.seed=3",
+            r"schedules\.steep\.set: finetuning\.seed is given by labels",
+        ),
+        ("plans: Tiny", "folds: [0, 0]", "folds holds a fold twice"),
+        (STUDY, "- a list", "not a study file"),
+        (STUDY, "a: [", "cannot be read as YAML"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in STUDY
+    with pytest.raises(InputError, match=message) as error:
+        load_study(study_file(tmp_path, STUDY.replace(old, new)))
+    assert "tiny.yaml" in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.yaml cannot be read"):
+        load_study(tmp_path / "nowhere.yaml")
