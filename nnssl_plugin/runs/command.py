@@ -41,6 +41,7 @@ def run_command(
     live: Display,
     epochs: int | None = None,
     keep_open: Sequence[int] = (),
+    cores: Sequence[int] = (),
 ) -> int:
     """Run an installed command and show its progress; returns its exit code.
 
@@ -52,6 +53,7 @@ def run_command(
         live: shows the condensed output.
         epochs: of a training, to be shown.
         keep_open: file descriptors that the command and its workers hold until they have ended.
+        cores: of the CPU that the command and its workers stay on; by default any.
     """
     with (
         log.open("a", encoding="utf-8") as record,
@@ -70,6 +72,9 @@ def run_command(
         ) as process,
     ):
         assert process.stdout is not None
+        if cores and hasattr(os, "sched_setaffinity"):
+            # Before Python has started: what the command starts later inherits it.
+            os.sched_setaffinity(process.pid, cores)
         lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         threading.Thread(target=_forward, args=(process.stdout, lines), daemon=True).start()
         condenser = Condenser(epochs)

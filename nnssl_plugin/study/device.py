@@ -13,7 +13,12 @@ class Device:
     """A GPU, by its number, or a share of the CPU's cores."""
 
     gpu: str | None = None
-    threads: int = 1
+    cores: tuple[int, ...] = ()
+
+    @property
+    def threads(self) -> int:
+        """How many run at once."""
+        return max(1, len(self.cores))
 
     @property
     def name(self) -> str:
@@ -35,8 +40,9 @@ class Device:
         if self.gpu is not None:
             return {**environment, "CUDA_VISIBLE_DEVICES": self.gpu}
         environment.setdefault("nnUNet_n_proc_DA", str(self.threads))
-        # nnU-Net asks torch for as many threads as there are cores; OpenMP's limit is above that.
-        return {**environment, "OMP_NUM_THREADS": str(self.threads), "OMP_THREAD_LIMIT": str(self.threads)}
+        # nnU-Net asks torch for as many threads as the machine has cores, whatever is set here; what keeps runs apart is
+        # that each stays on its own cores.
+        return {**environment, "OMP_NUM_THREADS": str(self.threads)}
 
 
 def devices(gpus: list[str] | None, parallel: int | None) -> list[Device]:
@@ -49,5 +55,7 @@ def devices(gpus: list[str] | None, parallel: int | None) -> list[Device]:
     if gpus:
         return [Device(gpu) for gpu in gpus]
     count = parallel or 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return [Device(threads=max(1, cores // count))] * count
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    if count == 1:
+        return [Device(cores=tuple(cores))]
+    return [Device(cores=tuple(cores[i::count]) or (cores[i % len(cores)],)) for i in range(count)]

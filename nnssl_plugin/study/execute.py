@@ -126,6 +126,8 @@ def _command(command: list[str], run: Run, places: Places, device: Device, live:
     log = places.log(run)
     with log.open("a", encoding="utf-8") as file:
         file.write(f"$ {shlex.join(command)}\n")
-    code = run_command(command, places.study, device.environment(), log, live, keep_open=places.keep_open)
+    code = run_command(
+        command, places.study, device.environment(), log, live, keep_open=places.keep_open, cores=device.cores
+    )
     if code:
         raise RunError(f"{command[0]} failed with exit code {code}. {last_lines(log)}")
