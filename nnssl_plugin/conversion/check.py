@@ -3,10 +3,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnssl_plugin.conversion.case import LABEL, Case
-from nnssl_plugin.conversion.image_file import geometry_differences, read_checked_header
 from nnssl_plugin.conversion.label_scheme import values_in
-from nnssl_plugin.conversion.parallel import in_parallel
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.images.image_file import geometry_differences, read_checked_header
+from nnssl_plugin.images.parallel import in_parallel
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from batchgenerators.utilities.file_and_folder_operations import save_json
 from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
 
 from nnssl_plugin.conversion.case import Case
-from nnssl_plugin.conversion.image_file import read_array, write_on_grid_of
 from nnssl_plugin.conversion.label_scheme import PLACEHOLDER, LabelScheme
-from nnssl_plugin.conversion.parallel import in_parallel
 from nnssl_plugin.conversion.placeholder import image_foreground
 from nnssl_plugin.conversion.splits import splits_by_patient
 from nnssl_plugin.data.dataset_json import KEY
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.images.image_file import read_array, write_on_grid_of
+from nnssl_plugin.images.parallel import in_parallel
 from nnssl_plugin.nnunet import folder_of
 
 FILE_ENDING = ".nii.gz"

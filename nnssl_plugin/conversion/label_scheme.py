@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nnssl_plugin.conversion.image_file import read_array
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.images.image_file import read_array
 
 
 @dataclass(frozen=True)
