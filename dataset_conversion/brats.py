@@ -1,54 +1,152 @@
-"""BraTS 2023: `CASE-t1n.nii.gz -t1c -t2w -t2f [-seg]`, one folder per case or all in one.
+"""BraTS of every era, from 2012 on, and the Medical Segmentation Decathlon's copy of it.
 
 `python dataset_conversion/brats.py …` is `nnssl_plugin convert brats …`.
 """
 
-import re
+import json
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from nnssl_plugin.conversion.case import LABEL, collect_cases
+from nnssl_plugin.conversion.brats_eras import ERAS, MODALITIES, NAMINGS, Era, Naming
+from nnssl_plugin.conversion.case import LABEL, Findings, collect_cases
 from nnssl_plugin.conversion.convert import Target, convert_cases
 from nnssl_plugin.conversion.files import files_below
-from nnssl_plugin.conversion.label_scheme import BRATS2023
+from nnssl_plugin.conversion.grades import with_grades
+from nnssl_plugin.conversion.scan import Channel, ImageFile, Scan
 from nnssl_plugin.errors import InputError
 
-SUFFIXES = {"t1n": "T1", "t1c": "T1c", "t2w": "T2", "t2f": "FLAIR", "seg": LABEL}
-MODALITIES = [name for name in SUFFIXES.values() if name != LABEL]
-FILE_NAME = re.compile(rf"(?P<case>.+)-(?P<suffix>{'|'.join(SUFFIXES)})\.nii(\.gz)?")
-# The last number of BraTS-GLI-00002-001 counts the examinations of the patient.
-EXAMINATION = re.compile(r"(?P<patient>.+-\d+)-\d{3}")
+# BraTS 2020 was released with one segmentation under another name.
+MISNAMED = {"W39_1998.09.19_Segm.nii": "BraTS20_Training_355_seg.nii"}
 
 
-def convert(folder: Path, target: Target) -> int:
-    """Convert BraTS 2023 cases; regions WT, TC, ET over the label values as published.
+@dataclass(frozen=True)
+class Match:
+    """One file whose name is of BraTS: its naming, case and role (a modality, the label, or those of a 4-D file)."""
+
+    naming: Naming
+    case: str
+    role: str | tuple[str, ...]
+    path: Path
+
+
+def convert(
+    folder: Path, target: Target, era: str | None = None, labels: Literal["regions", "classes"] = "regions"
+) -> int:
+    """Convert BraTS cases.
+
+    Args:
+        folder: searched with everything below it.
+        target: where to and how.
+        era: key of `ERAS`; None to recognise it by names.
+        labels: regions WT, TC, ET over the values as published; or classes, recoded where the values have a gap.
 
     Returns:
         Exit code: 0, or 1 where cases were left out.
 
     Raises:
-        InputError: `folder` holds no such file, or as `convert_cases`.
+        InputError: no file is recognised, or the names fit no era or several, or as `convert_cases`.
     """
-    cases, problems = collect_cases(_brats_files(folder), MODALITIES, patient_of)
-    if not cases and not problems:
-        raise InputError(
-            f"no file below {folder} is named like CASE-t1n.nii.gz, -t1c, -t2w, -t2f (BraTS 2023); for other names see "
-            "nnssl_plugin convert folder --help"
-        )
-    return convert_cases(cases, problems, MODALITIES, BRATS2023, target, "BraTS2023", "nnssl_plugin convert brats")
+    files = files_below(folder)
+    matches = list(_matches(folder, files))
+    key = era or _recognised(folder, matches)
+    chosen = ERAS[key]
+    matches = [match for match in matches if match.naming in chosen.namings]
+    if not matches:
+        raise InputError(f"no file below {folder} is named as in {chosen.title}")
+    if key == "msd":
+        _check_decathlon(files)
+    cases, problems = collect_cases(_scans(matches), MODALITIES, lambda case: _patient_of(case, chosen))
+    cases, statements = with_grades(cases, folder, files)
+    how = "as told by --era" if era else "recognised by the names"
+    values = ", ".join(f"{value} {name}" for name, value in chosen.classes.items())
+    found = Findings(
+        cases,
+        problems,
+        MODALITIES,
+        chosen.scheme if labels == "regions" else chosen.plain_scheme,
+        "MSDBrainTumour" if key == "msd" else f"BraTS{key}",
+        "nnssl_plugin convert brats",
+        [f"era {key}, {how}: {chosen.title}; published values: {values}", *statements],
+    )
+    return convert_cases(found, target)
 
 
-def patient_of(case: str) -> str:
-    """`BraTS-GLI-00002` for `BraTS-GLI-00002-001`; a case of any other name is its own patient."""
-    match = EXAMINATION.fullmatch(case)
+def _patient_of(case: str, era: Era) -> str:
+    match = era.patient.fullmatch(case)
     return match["patient"] if match else case
 
 
-def _brats_files(folder: Path) -> Iterator[tuple[str, str, Path]]:
-    for path in files_below(folder):
-        if match := FILE_NAME.fullmatch(path.name):
-            yield match["case"], SUFFIXES[match["suffix"]], path
+def _matches(folder: Path, files: Sequence[Path]) -> Iterator[Match]:
+    name = folder.resolve().name
+    for path in files:
+        inside = path.relative_to(folder).with_name(MISNAMED.get(path.name, path.name))
+        for naming in NAMINGS:
+            # With the folder's own name: it may be that of the only case.
+            if match := naming.path.fullmatch(f"{name}/{inside.as_posix()}"):
+                yield Match(naming, match["case"], naming.roles[match["suffix"]], path)
+
+
+def _scans(matches: Sequence[Match]) -> Iterator[tuple[str, str, Scan]]:
+    for match in matches:
+        if isinstance(match.role, str):
+            yield match.case, match.role, ImageFile(match.path)
+        else:
+            for index, modality in enumerate(match.role):
+                yield match.case, modality, Channel(match.path, index, len(match.role))
+
+
+def _recognised(folder: Path, matches: Sequence[Match]) -> str:
+    """The one era that all files fit."""
+    if not matches:
+        raise InputError(
+            f"no file below {folder} is named as in BraTS (like CASE-t1n.nii.gz, CASE_t1ce.nii.gz, VSD.Brain.XX.O.MR_T1c.1.mha "
+            "or imagesTr/BRATS_001.nii.gz); for other names see nnssl_plugin convert folder --help"
+        )
+    fits = [
+        frozenset(key for key, era in ERAS.items() if match.naming in era.namings and era.cases.fullmatch(match.case))
+        for match in matches
+    ]
+    common = frozenset.intersection(*fits)
+    labelled = any(match.role == LABEL for match in matches)
+    if common and (len(common) == 1 or not labelled):
+        return min(common)
+    if common:
+        meanings = "; ".join(f"--era {key}: {_meaning(ERAS[key])}" for key in sorted(common))
+        raise InputError(f"the names below {folder} do not tell what the label values mean. Say which: {meanings}")
+    groups = Counter(" or ".join(sorted(fit)) or "no known era" for fit in fits)
+    counted = ", ".join(f"{count} files of {group}" for group, count in groups.most_common())
+    unknown = next((match.path for match, fit in zip(matches, fits, strict=True) if not fit), None)
+    example = f" (like {unknown})" if unknown else ""
+    raise InputError(
+        f"{folder} holds {counted}{example}: convert each by itself with --era {{{','.join(ERAS)}}}, which decides what "
+        "the label values mean"
+    )
+
+
+def _meaning(era: Era) -> str:
+    return f"{era.title}: {', '.join(f'{value} {name}' for name, value in era.classes.items())}"
+
+
+def _check_decathlon(files: Sequence[Path]) -> None:
+    """Compare the order of channels and the labels with what the data set says of itself, where it does."""
+    for path in files:
+        if path.name == "dataset.json" and (path.parent / "imagesTr").is_dir():
+            try:
+                description = json.loads(path.read_text(encoding="utf-8"))
+                channels = [str(description["modality"][str(i)]).lower() for i in range(4)]
+                labels = {int(value): str(name).lower() for value, name in description["labels"].items()}
+            except (ValueError, KeyError) as error:
+                raise InputError(f"{path} cannot be read: {error!r}") from None
+            if channels != ["flair", "t1w", "t1gd", "t2w"]:
+                raise InputError(f"{path}: the channels are {channels}, not those of Task01 (FLAIR, T1w, t1gd, T2w)")
+            wanted = {1: "edema", 2: "non-enhancing tumor", 3: "enhancing tumor"}
+            given = {value: name.replace("tumour", "tumor") for value, name in labels.items() if value}
+            if given != wanted:
+                raise InputError(f"{path}: the labels are {given}, not those of Task01 {wanted}")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,21 @@
-"""Any folder with a file-name pattern per modality, and one for the segmentations if there are any.
+"""Any folder of scans, by a file-name pattern per modality or by a table.
 
 `python dataset_conversion/folder.py …` is `nnssl_plugin convert folder …`.
 """
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from nnssl_plugin.conversion.case import LABEL, collect_cases
+from nnssl_plugin.conversion.case import LABEL, Findings, collect_cases
+from nnssl_plugin.conversion.cases_table import cases_from_table
 from nnssl_plugin.conversion.convert import Target, convert_cases
-from nnssl_plugin.conversion.files import files_below
+from nnssl_plugin.conversion.file_patterns import matching_scans, patient_by
 from nnssl_plugin.conversion.label_scheme import LabelScheme
 from nnssl_plugin.errors import InputError
+
+COMMAND = "nnssl_plugin convert folder"
 
 
 def convert(
@@ -23,11 +26,11 @@ def convert(
     patient: str | None,
     target: Target,
 ) -> int:
-    """Convert a folder.
+    """Convert a folder by patterns.
 
     Args:
         folder: searched with everything below it.
-        modalities: name → file-name pattern, in channel order. A pattern has one `*`, which stands for the case name.
+        modalities: name → pattern, in channel order; see `matching_scans`.
         label: pattern of the segmentations; without one all cases are unlabelled.
         labels: what the values of the segmentations mean; None to make each value a class.
         patient: regular expression whose first group, searched in the case name, is the patient; None if each case is
@@ -43,69 +46,36 @@ def convert(
     patterns = {**modalities, **({LABEL: label} if label else {})}
     if label and LABEL in modalities:
         raise InputError(f"a modality cannot be called {LABEL!r}: give it another name")
-    cases, problems = collect_cases(_matching_files(folder, patterns), list(modalities), _patient_of(patient))
+    cases, problems = collect_cases(matching_scans(folder, patterns), list(modalities), patient_by(patient))
     for role, pattern in patterns.items():
-        if not problems and not any(role in case.images or (role == LABEL and case.label) for case in cases):
+        if not problems and not any(role in case.scans for case in cases):
             raise InputError(f"no file below {folder} matches {pattern!r} ({role})")
-    default_name = re.sub(r"[^A-Za-z0-9_-]", "", folder.resolve().name)
-    return convert_cases(cases, problems, list(modalities), labels, target, default_name, "nnssl_plugin convert folder")
+    statements = [f"{role}: files {pattern}" for role, pattern in patterns.items()]
+    found = Findings(cases, problems, list(modalities), labels, _name_of(folder), COMMAND, statements)
+    return convert_cases(found, target)
 
 
-def modality_patterns(assignments: Sequence[str]) -> dict[str, str]:
-    """Name → pattern from assignments like `T1=*_t1.nii.gz`.
+def convert_table(table: Path, folder: Path, labels: LabelScheme | None, target: Target) -> int:
+    """Convert what a table lists; see `cases_from_table`.
+
+    Returns:
+        Exit code: 0, or 1 where cases were left out.
 
     Raises:
-        InputError: an assignment is none, or repeats a name.
+        InputError: as `cases_from_table` and `convert_cases`.
     """
-    patterns: dict[str, str] = {}
-    for assignment in assignments:
-        name, _, pattern = assignment.partition("=")
-        if not name or not pattern or name in patterns:
-            raise InputError(f"--modality {assignment!r}: expected another NAME=PATTERN, like T1=*_t1.nii.gz")
-        patterns[name] = pattern
-    return patterns
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}")
+    cases, problems, modalities = cases_from_table(table, folder)
+    if labels is not None and not any(case.label for case in cases):
+        raise InputError(f"--regions and --label-name say what segmentations mean, but {table} has no row of a {LABEL}")
+    statements = [f"files as listed in {table.name}; channels in the order of its rows"]
+    found = Findings(cases, problems, modalities, labels, _name_of(folder), COMMAND, statements)
+    return convert_cases(found, target)
 
 
-def _matching_files(folder: Path, patterns: Mapping[str, str]) -> Iterator[tuple[str, str, Path]]:
-    expressions = {role: _expression(pattern) for role, pattern in patterns.items()}
-    for path in files_below(folder):
-        matches = {
-            role: match for role, expression in expressions.items() if (match := expression.fullmatch(path.name))
-        }
-        if len(matches) > 1:
-            raise InputError(f"{path} matches the patterns of {' and '.join(matches)}: make them differ")
-        for role, match in matches.items():
-            if not match["case"]:
-                raise InputError(
-                    f"{path} matches {patterns[role]!r}, but its * stands for nothing: no case name is left"
-                )
-            yield match["case"], role, path
-
-
-def _expression(pattern: str) -> re.Pattern[str]:
-    if pattern.count("*") != 1 or "/" in pattern:
-        raise InputError(f"pattern {pattern!r}: expected a file name with one *, which stands for the case name")
-    before, after = pattern.split("*")
-    return re.compile(f"{re.escape(before)}(?P<case>.*){re.escape(after)}")
-
-
-def _patient_of(expression: str | None) -> Callable[[str], str]:
-    if expression is None:
-        return lambda case: case
-    try:
-        compiled = re.compile(expression)
-    except re.error as error:
-        raise InputError(f"--patient {expression!r} is no regular expression: {error}") from None
-    if compiled.groups < 1:
-        raise InputError(f"--patient {expression!r} has no group: put the part that is the patient in parentheses")
-
-    def patient_of(case: str) -> str:
-        match = compiled.search(case)
-        if not match or not match[1]:
-            raise InputError(f"--patient {expression!r} finds no patient in the case name {case!r}")
-        return match[1]
-
-    return patient_of
+def _name_of(folder: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "", folder.resolve().name)
 
 
 if __name__ == "__main__":

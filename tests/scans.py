@@ -63,3 +63,18 @@ def dataset_json(folder: Path) -> dict:
 
 def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def files_of(folder: Path, case: str) -> tuple[list[Path], Path]:
+    """Images in channel order and label of a case, as nnU-Net finds them."""
+    description = dataset_json(folder)
+    ending = description["file_ending"]
+    if "dataset" in description:
+        entry = description["dataset"][case]
+        return [folder / image for image in entry["images"]], folder / entry["label"]
+    images = [folder / "imagesTr" / f"{case}_{i:04d}{ending}" for i in range(len(description["channel_names"]))]
+    return images, folder / "labelsTr" / f"{case}{ending}"
+
+
+def conversion_json(folder: Path) -> dict:
+    return json.loads((folder / "conversion.json").read_text())

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from nnssl_plugin.commands import align
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.planning import preprocessing
+from nnssl_plugin.planning import fingerprint, preprocessing
 
 PRETRAIN, TARGET = "Dataset502_Unlabelled", "Dataset501_Brains"
 DATASET_JSON = {
@@ -153,6 +153,23 @@ def test_preprocesses_once(pretrain: Path, runs: list[list[str]], capsys: pytest
     command("--overwrite")
     assert len(runs) == 2
     assert contents(pretrain) == expected
+
+
+def test_a_damaged_fingerprint_is_made_again(
+    pretrain: Path, runs: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = pretrain / "dataset_fingerprint.json"
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+
+    def extract(dataset_ids: list[int], num_processes: int, clean: bool) -> None:
+        assert clean
+        path.write_text(whole)
+
+    monkeypatch.setattr(fingerprint, "extract_fingerprints", extract)
+    assert command() == 0
+    assert runs == [["3d_fullres"]]
+    assert "dataset_fingerprint.json is truncated or damaged; it is made again" in capsys.readouterr().out
 
 
 def test_a_copy_of_the_plans_shares_the_data(data: Path, pretrain: Path, runs: list[list[str]]) -> None:

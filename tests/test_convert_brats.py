@@ -12,8 +12,24 @@ from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 from nnssl_plugin.conversion import dataset_folder
+from nnssl_plugin.conversion.brats_eras import ERAS
+from nnssl_plugin.conversion.scan import ImageFile
 from nnssl_plugin.errors import InputError
-from tests.scans import SHAPE, brats_case, dataset_json, image, names_in, read, run_convert, segmentation, write
+from tests.scans import (
+    SHAPE,
+    brats_case,
+    conversion_json,
+    dataset_json,
+    files_of,
+    image,
+    names_in,
+    read,
+    run_convert,
+    segmentation,
+    write,
+)
+
+ZEROS = {"T1": 0.0, "T1c": 0.0, "T2": 0.0, "FLAIR": 0.0}
 
 
 @pytest.fixture
@@ -30,11 +46,20 @@ def verify(folder: Path) -> None:
     """What `nnUNetv2_plan_and_preprocess --verify_dataset_integrity` asks of every case, without its processes."""
     description = dataset_json(folder)
     labels = LabelManager(description["labels"], description.get("regions_class_order"))
-    assert description["numTraining"] == len(names_in(folder / "labelsTr"))
-    for label in (folder / "labelsTr").iterdir():
-        images = sorted(str(path) for path in (folder / "imagesTr").glob(label.name.replace(".nii.gz", "_*")))
-        assert check_cases(images, str(label), len(description["channel_names"]), SimpleITKIO)
+    cases = description["nnssl_plugin"]["cases"]
+    assert description["numTraining"] == len(cases)
+    assert cases.keys() == description.get("dataset", cases).keys()
+    for case in cases:
+        images, label = files_of(folder, case)
+        assert check_cases([str(path) for path in images], str(label), len(description["channel_names"]), SimpleITKIO)
         assert verify_labels(str(label), SimpleITKIO, labels.all_labels)
+
+
+def in_place(case: Path) -> dict:
+    return {
+        "images": [str(case / f"{case.name}-{suffix}.nii.gz") for suffix in ("t1n", "t1c", "t2w", "t2f")],
+        "label": str(case / f"{case.name}-seg.nii.gz"),
+    }
 
 
 def test_labelled_cases_become_a_region_based_data_set(source: Path, raw: Path, capsys):
@@ -57,25 +82,28 @@ def test_labelled_cases_become_a_region_based_data_set(source: Path, raw: Path, 
         "name": "Dataset501_BraTS2023",
         "nnssl_plugin": {
             "unlabelled": False,
+            "convention": "BraTS 2023 (GLI, MEN, MET, PED, SSA) and 2024 without resection cavity",
+            "published_values": {},
             "cases": {
-                "BraTS-GLI-00000-000": {"patient": "BraTS-GLI-00000", "missing": []},
-                "BraTS-GLI-00002-000": {"patient": "BraTS-GLI-00002", "missing": []},
+                "BraTS-GLI-00000-000": {"patient": "BraTS-GLI-00000", "missing": [], "background": ZEROS},
+                "BraTS-GLI-00002-000": {"patient": "BraTS-GLI-00002", "missing": [], "background": ZEROS},
             },
         },
+        "dataset": {
+            "BraTS-GLI-00000-000": in_place(source / "deeply" / "nested" / "BraTS-GLI-00000-000"),
+            "BraTS-GLI-00002-000": in_place(source / "BraTS-GLI-00002-000"),
+        },
     }
-    for channel, suffix in enumerate(("t1n", "t1c", "t2w", "t2f")):
-        link = folder / "imagesTr" / f"BraTS-GLI-00002-000_{channel:04d}.nii.gz"
-        assert link.is_symlink()
-        assert link.resolve() == (source / "BraTS-GLI-00002-000" / f"BraTS-GLI-00002-000-{suffix}.nii.gz").resolve()
-    np.testing.assert_array_equal(read(folder / "labelsTr" / "BraTS-GLI-00000-000.nii.gz"), segmentation(1, 2, 3))
+    assert names_in(folder / "imagesTr") == names_in(folder / "labelsTr") == []
     verify(folder)
-    assert "10 linked" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "10 listed in place" in output
+    assert "era 2023, recognised by the names" in output
 
 
 def test_regions_mean_the_published_values():
-    from nnssl_plugin.conversion.label_scheme import BRATS2023
-
-    manager = LabelManager(dict(BRATS2023.labels), BRATS2023.regions_class_order)
+    scheme = ERAS["2023"].scheme
+    manager = LabelManager(dict(scheme.labels), scheme.regions_class_order)
     probability = np.zeros((3, 1, 1, 4))
     whole, core, enhancing = probability
     whole[..., 1:] = core[..., 2:] = enhancing[..., 3:] = 1
@@ -91,13 +119,9 @@ def test_copies_are_files_of_their_own(source: Path, raw: Path):
     assert copy.read_bytes() == (case / "BraTS-GLI-00000-000-t1n.nii.gz").read_bytes()
 
 
-def test_copies_where_there_are_no_links(source: Path, raw: Path, capsys, monkeypatch: pytest.MonkeyPatch):
-    def no_links(*_):
-        raise OSError("not supported")
-
-    monkeypatch.setattr(Path, "symlink_to", no_links)
-    brats_case(source, "BraTS-GLI-00000-000")
-    assert run_convert("brats", "-i", source, "-d", 501) == 0
+def test_a_path_that_nnunet_would_expand_is_copied(tmp_path: Path, raw: Path, capsys):
+    brats_case(tmp_path / "for $HOME", "BraTS-GLI-00000-000")
+    assert run_convert("brats", "-i", tmp_path / "for $HOME", "-d", 501) == 0
     assert "5 copied" in capsys.readouterr().out
     verify(raw / "Dataset501_BraTS2023")
 
@@ -112,15 +136,18 @@ def test_unlabelled_cases_become_a_data_set_that_nnunet_can_fingerprint(source: 
     assert dataset_json(folder)["nnssl_plugin"] == {
         "unlabelled": True,
         "cases": {
-            "BraTS-GLI-00001-000": {"patient": "BraTS-GLI-00001", "missing": []},
-            "BraTS-MET-00110-000": {"patient": "BraTS-MET-00110", "missing": ["T1c", "T2"]},
+            "BraTS-GLI-00001-000": {"patient": "BraTS-GLI-00001", "missing": [], "background": ZEROS},
+            "BraTS-MET-00110-000": {
+                "patient": "BraTS-MET-00110",
+                "missing": ["T1c", "T2"],
+                "background": {"T1": 0.0, "FLAIR": 0.0},
+            },
         },
     }
     assert not (folder / "splits_final.json").exists()
     verify(folder)
-    images = [folder / "imagesTr" / f"BraTS-MET-00110-000_{channel:04d}.nii.gz" for channel in range(4)]
+    images, label = files_of(folder, "BraTS-MET-00110-000")
     assert [bool(read(path).any()) for path in images] == [True, False, False, True]
-    label = folder / "labelsTr" / "BraTS-MET-00110-000.nii.gz"
     np.testing.assert_array_equal(read(label), image() > 0)
     *_, statistics, _ = DatasetFingerprintExtractor.analyze_case(
         [str(path) for path in images], str(label), SimpleITKIO
@@ -140,7 +167,7 @@ def test_labelled_and_unlabelled_cases_never_share_a_data_set(source: Path, raw:
 
     assert run_convert("brats", "-i", source, "-d", 501, "--unlabelled-id", 502) == 0
     labelled, unlabelled = raw / "Dataset501_BraTS2023", raw / "Dataset502_BraTS2023Unlabelled"
-    assert names_in(labelled / "labelsTr") == ["BraTS-GLI-00000-000.nii.gz"]
+    assert list(dataset_json(labelled)["dataset"]) == ["BraTS-GLI-00000-000"]
     assert list(dataset_json(unlabelled)["nnssl_plugin"]["cases"]) == ["BraTS-GLI-00001-000", "BraTS-GLI-00002-000"]
     assert dataset_json(unlabelled)["labels"] == {"background": 0, "placeholder (image foreground)": 1}
     # The label of the incomplete case must not leak into the unlabelled data set.
@@ -261,16 +288,25 @@ def test_all_segmentations_empty(source: Path, raw: Path):
 
 
 def test_a_folder_of_something_else(source: Path, raw: Path):
-    write(source / "x_t1.nii.gz", image())
+    write(source / "x.nii.gz", image())
     with pytest.raises(InputError, match=r"CASE-t1n.nii.gz.*convert folder"):
         run_convert("brats", "-i", source, "-d", 501)
     with pytest.raises(InputError, match="there is no folder"):
         run_convert("brats", "-i", source / "absent", "-d", 501)
+    with pytest.raises(InputError, match="named as in BraTS 2021"):
+        run_convert("brats", "-i", source, "-d", 501, "--era", "2021", "--unlabelled-id", 502)
 
 
 def test_an_id_or_name_that_cannot_be_had(source: Path, raw: Path, nnunet_folders: Path):
     brats_case(source, "BraTS-GLI-00000-000")
-    for arguments, complaint in (((0,), "1 to 999"), ((1000,), "1 to 999"), ((501, "--name", "a b/c"), "'a b/c'")):
+    for arguments, complaint in (
+        ((0,), "1 to 999"),
+        ((1000,), "1 to 999"),
+        ((501, "--name", "a b/c"), "'a b/c'"),
+        ((137,), "BraTS21"),
+        ((18,), "RibFrac"),
+        ((4,), "Decathlon"),
+    ):
         with pytest.raises(InputError, match=complaint):
             run_convert("brats", "-i", source, "-d", *arguments)
     (nnunet_folders / "nnUNet_results" / "Dataset501_Other").mkdir()
@@ -282,27 +318,44 @@ def test_an_id_or_name_that_cannot_be_had(source: Path, raw: Path, nnunet_folder
 def test_overwrite_replaces_the_whole_data_set(source: Path, raw: Path, nnunet_folders: Path, capsys):
     brats_case(source, "BraTS-GLI-00000-000")
     brats_case(source, "BraTS-GLI-00002-000")
-    assert run_convert("brats", "-i", source, "-d", 501) == 0
+    assert run_convert("brats", "-i", source, "-d", 501, "--copy") == 0
     stale = nnunet_folders / "nnUNet_preprocessed" / "Dataset501_BraTS2023"
     stale.mkdir()
-    (raw / ".Dataset501_BraTS2023.unfinished").mkdir()
-    (raw / ".Dataset501_BraTS2023.unfinished" / "left by a killed run").touch()
     for path in (source / "BraTS-GLI-00002-000").iterdir():
         path.unlink()
     with pytest.raises(InputError, match="--overwrite"):
-        run_convert("brats", "-i", source, "-d", 501)
+        run_convert("brats", "-i", source, "-d", 501, "--copy")
     capsys.readouterr()
 
-    assert run_convert("brats", "-i", source, "-d", 501, "--overwrite") == 0
+    assert run_convert("brats", "-i", source, "-d", 501, "--copy", "--overwrite") == 0
     assert names_in(raw) == ["Dataset501_BraTS2023"]
-    assert names_in(raw / "Dataset501_BraTS2023") == ["dataset.json", "imagesTr", "labelsTr"]
+    expected = ["cases.csv", "conversion.json", "dataset.json", "imagesTr", "labelsTr"]
+    assert names_in(raw / "Dataset501_BraTS2023") == expected
     assert names_in(raw / "Dataset501_BraTS2023" / "labelsTr") == ["BraTS-GLI-00000-000.nii.gz"]
     output = capsys.readouterr().out
     assert f"{stale} was made from the data set that was replaced" in output
     assert "no split" in output
 
 
-def test_what_fails_in_between_leaves_the_old_data_set_and_nothing_else(source: Path, raw: Path, monkeypatch):
+def test_the_same_conversion_again_changes_nothing(source: Path, raw: Path, capsys):
+    brats_case(source, "BraTS-GLI-00000-000")
+    spoil_modality(brats_case(source, "BraTS-GLI-00002-000"))
+    arguments = ("brats", "-i", source, "-d", 501)
+    assert run_convert(*arguments) == 1
+    folder = raw / "Dataset501_BraTS2023"
+    before = (folder / "conversion.json").stat().st_mtime_ns
+    capsys.readouterr()
+    assert run_convert(*arguments) == 1
+    assert "nothing to do" in capsys.readouterr().out
+    assert (folder / "conversion.json").stat().st_mtime_ns == before
+    for changed in (("--copy",), ("--labels", "classes")):
+        with pytest.raises(InputError, match="exists; choose another id, or replace it with --overwrite"):
+            run_convert(*arguments, *changed)
+
+
+def test_what_fails_in_between_leaves_the_old_data_set_and_is_gone_on_with(
+    source: Path, raw: Path, monkeypatch, capsys
+):
     brats_case(source, "BraTS-GLI-00000-000", labels=None)
     assert run_convert("brats", "-i", source, "-d", 502) == 0
     before = dataset_json(raw / "Dataset502_BraTS2023Unlabelled")
@@ -315,14 +368,68 @@ def test_what_fails_in_between_leaves_the_old_data_set_and_nothing_else(source: 
         patch.setattr(dataset_folder, "generate_dataset_json", full_disk)
         with pytest.raises(OSError, match="no space left"):
             run_convert("brats", "-i", source, "-d", 502, "--overwrite")
-    assert names_in(raw) == ["Dataset502_BraTS2023Unlabelled"]
+    assert names_in(raw) == [".conversion_502.unfinished", "Dataset502_BraTS2023Unlabelled"]
     assert dataset_json(raw / "Dataset502_BraTS2023Unlabelled") == before
 
+    # One source has changed and one file is gone since; all else must not be read or written again.
+    work = raw / ".conversion_502.unfinished"
+    labels = work / "Dataset502_BraTS2023Unlabelled" / "labelsTr"
+    kept = (labels / "BraTS-GLI-00000-000.nii.gz").stat().st_mtime_ns
+    write(source / "BraTS-GLI-00001-000" / "BraTS-GLI-00001-000-t1n.nii.gz", image(99))
+    loaded = []
+    monkeypatch.setattr(
+        ImageFile, "load", lambda scan, load=ImageFile.load: loaded.append(scan.path.name) or load(scan)
+    )
+    assert run_convert("brats", "-i", source, "-d", 502, "--overwrite") == 0
+    assert "going on with the interrupted conversion" in capsys.readouterr().out
+    assert {name.split("-t")[0] for name in loaded} == {"BraTS-GLI-00001-000"}
+    assert names_in(raw) == ["Dataset502_BraTS2023Unlabelled"]
+    folder = raw / "Dataset502_BraTS2023Unlabelled"
+    assert (folder / "labelsTr" / "BraTS-GLI-00000-000.nii.gz").stat().st_mtime_ns == kept
+    assert list(dataset_json(folder)["dataset"]) == ["BraTS-GLI-00000-000", "BraTS-GLI-00001-000"]
+
+
+def test_other_settings_start_afresh(source: Path, raw: Path, monkeypatch, capsys):
+    brats_case(source, "BraTS-GLI-00000-000")
+
+    def full_disk(*_, **__):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dataset_folder, "generate_dataset_json", full_disk)
+        with pytest.raises(OSError, match="no space left"):
+            run_convert("brats", "-i", source, "-d", 501)
+    capsys.readouterr()
+    assert run_convert("brats", "-i", source, "-d", 501, "--copy") == 0
+    output = capsys.readouterr().out
+    assert "going on" not in output
+    assert "5 copied" in output
+
+
+def test_a_constant_image_counts_as_missing(source: Path, raw: Path, capsys):
+    for name in ("BraTS-GLI-00000-000", "BraTS-GLI-00001-000"):
+        brats_case(source, name, labels=None)
     for suffix in ("t1n", "t1c", "t2w", "t2f"):
         write(source / "BraTS-GLI-00001-000" / f"BraTS-GLI-00001-000-{suffix}.nii.gz", np.full(SHAPE, 7, np.int16))
-    with pytest.raises(InputError, match=r"case BraTS-GLI-00001-000: every image .* is constant"):
-        run_convert("brats", "-i", source, "-d", 502, "--overwrite")
-    assert names_in(raw) == ["Dataset502_BraTS2023Unlabelled"]
+    write(source / "BraTS-GLI-00000-000" / "BraTS-GLI-00000-000-t1c.nii.gz", np.full(SHAPE, 7, np.int16))
+    assert run_convert("brats", "-i", source, "-d", 502) == 1
+    assert "BraTS-GLI-00001-000: every image of the case is constant" in capsys.readouterr().out
+    folder = raw / "Dataset502_BraTS2023Unlabelled"
+    assert dataset_json(folder)["nnssl_plugin"]["cases"]["BraTS-GLI-00000-000"]["missing"] == ["T1c"]
+    assert not read(files_of(folder, "BraTS-GLI-00000-000")[0][1]).any()
+
+
+def test_what_was_decided_is_on_record(source: Path, raw: Path):
+    brats_case(source, "BraTS-GLI-00000-000")
+    spoil_label_value(brats_case(source, "BraTS-GLI-00002-000"))
+    assert run_convert("brats", "-i", source, "-d", 501) == 1
+    record = conversion_json(raw / "Dataset501_BraTS2023")
+    assert record["decisions"][0].startswith("era 2023, recognised by the names")
+    assert list(record["left out"]) == ["BraTS-GLI-00002-000"]
+    flair = record["cases"]["BraTS-GLI-00000-000"]["files"]["FLAIR"]
+    assert flair["how"] == "listed in place"
+    assert flair["background"] == 0
+    assert flair["foreground"] == pytest.approx((image(3) != 0).mean())
 
 
 def test_without_nnunet_raw(source: Path, monkeypatch: pytest.MonkeyPatch):
@@ -337,7 +444,7 @@ def test_the_script_is_the_command(source: Path, raw: Path):
     command = [sys.executable, str(script), "-i", str(source), "-d"]
     assert subprocess.run([*command, "501"], env=os.environ, check=False).returncode == 0
     assert names_in(raw) == ["Dataset501_BraTS2023"]
-    again = subprocess.run([*command, "501"], env=os.environ, check=False, capture_output=True, text=True)
+    again = subprocess.run([*command, "501", "--copy"], env=os.environ, check=False, capture_output=True, text=True)
     assert again.returncode == 2
     assert "--overwrite" in again.stderr
     assert "Traceback" not in again.stderr
@@ -346,7 +453,7 @@ def test_the_script_is_the_command(source: Path, raw: Path):
 def test_real_cases(real_data: Path, raw: Path):
     assert run_convert("brats", "-i", real_data / "brats2023", "-d", 501) == 0
     assert run_convert("brats", "-i", real_data / "brats2023-unlabelled", "-d", 502) == 0
-    label = read(raw / "Dataset502_BraTS2023Unlabelled" / "labelsTr" / "BraTS-GLI-00001-000.nii.gz")
+    label = read(files_of(raw / "Dataset502_BraTS2023Unlabelled", "BraTS-GLI-00001-000")[1])
     # A brain fills about a sixth of a BraTS volume.
     assert 0.1 < label.mean() < 0.25
     verify(raw / "Dataset501_BraTS2023")

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -5,8 +6,9 @@ import pytest
 import SimpleITK as sitk
 
 from nnssl_plugin.conversion.label_scheme import scheme_from_names, scheme_from_values
+from nnssl_plugin.conversion.summary import natural_configuration
 from nnssl_plugin.errors import InputError
-from tests.scans import dataset_json, image, names_in, read, run_convert, segmentation, write
+from tests.scans import conversion_json, dataset_json, files_of, image, names_in, read, run_convert, segmentation, write
 
 PATTERNS = ("--modality", "T1=*_t1.nii.gz", "T1c=*_t1c.nii.gz")
 LABEL = ("--label", "*_seg.nii.gz")
@@ -33,14 +35,17 @@ def test_patterns_tell_modalities_apart(source: Path, raw: Path):
     folder_case(source, "patient a")
     assert run_convert("folder", "-i", source, "-d", 505, *PATTERNS, *LABEL) == 0
     folder = raw / "Dataset505_anyscans"
-    assert names_in(folder / "imagesTr") == ["patient a_0000.nii.gz", "patient a_0001.nii.gz"]
-    np.testing.assert_array_equal(read(folder / "imagesTr" / "patient a_0000.nii.gz"), image(0))
-    np.testing.assert_array_equal(read(folder / "imagesTr" / "patient a_0001.nii.gz"), image(1))
+    images, label = files_of(folder, "patient a")
+    for seed, path in enumerate(images):
+        np.testing.assert_array_equal(read(path), image(seed))
+    np.testing.assert_array_equal(read(label), segmentation(1))
     description = dataset_json(folder)
     assert description["channel_names"] == {"0": "T1", "1": "T1c"}
     assert description["labels"] == {"background": 0, "label 1": 1}
     assert "regions_class_order" not in description
-    assert description["nnssl_plugin"]["cases"] == {"patient a": {"patient": "patient a", "missing": []}}
+    assert description["nnssl_plugin"]["cases"] == {
+        "patient a": {"patient": "patient a", "missing": [], "background": {"T1": 0.0, "T1c": 0.0}}
+    }
 
 
 @pytest.mark.parametrize(
@@ -78,7 +83,7 @@ def test_incomplete_labelled_cases_go_to_the_unlabelled_data_set(source: Path, r
     assert names_in(raw) == ["Dataset505_X", "Dataset506_XUnlabelled"]
     missing = {name: case["missing"] for name, case in cases_of(raw / "Dataset506_XUnlabelled").items()}
     assert missing == {"b": ["T1c"], "c": ["T1"]}
-    zero = sitk.ReadImage(str(raw / "Dataset506_XUnlabelled" / "imagesTr" / "c_0000.nii.gz"))
+    zero = sitk.ReadImage(str(files_of(raw / "Dataset506_XUnlabelled", "c")[0][0]))
     present = sitk.ReadImage(str(source / "c" / "c_t1c.nii.gz"))
     assert (zero.GetSpacing(), zero.GetOrigin()) == (present.GetSpacing(), present.GetOrigin())
 
@@ -101,16 +106,74 @@ def test_patients_are_never_split(source: Path, raw: Path):
 
 
 @pytest.mark.parametrize("ending", [".nii", ".mha", ".nrrd"])
-def test_other_formats_are_converted(source: Path, raw: Path, capsys, ending: str):
-    direction = (0, 1, 0, -1, 0, 0, 0, 0, 1)
-    original = write(source / f"a_t1{ending}", image(), spacing=(0.5, 0.7, 3), origin=(1, 2, 3), direction=direction)
+def test_other_formats_stay_where_nnunet_reads_them(source: Path, raw: Path, capsys, ending: str):
+    original = write(source / f"a_t1{ending}", image())
     assert run_convert("folder", "-i", source, "-d", 505, "--modality", f"T1=*_t1{ending}") == 0
+    folder = raw / "Dataset505_anyscansUnlabelled"
+    assert dataset_json(folder)["file_ending"] == ending
+    assert files_of(folder, "a") == ([original], folder / "labelsTr" / f"a{ending}")
+    np.testing.assert_array_equal(read(folder / "labelsTr" / f"a{ending}"), image() > 0)
+
+
+def test_files_of_the_rarer_format_are_converted(source: Path, raw: Path, capsys):
+    direction = (0, 1, 0, -1, 0, 0, 0, 0, 1)
+    grid = {"spacing": (0.5, 0.7, 3), "origin": (1, 2, 3), "direction": direction}
+    original = write(source / "a_t1.nrrd", image(), **grid)
+    write(source / "a_t2.nii.gz", image(1), **grid)
+    write(source / "b_t2.nii.gz", image(2), **grid)
+    patterns = ("T1=*_t1.nrrd", "T2=*_t2.nii.gz")
+    assert run_convert("folder", "-i", source, "-d", 505, "--modality", *patterns) == 0
     target = sitk.ReadImage(str(raw / "Dataset505_anyscansUnlabelled" / "imagesTr" / "a_0000.nii.gz"))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(target), image())
     expected = sitk.ReadImage(str(original))
     for quantity in ("GetSpacing", "GetOrigin", "GetDirection"):
         np.testing.assert_allclose(getattr(target, quantity)(), getattr(expected, quantity)(), atol=1e-6)
-    assert "1 converted" in capsys.readouterr().out
+    assert "1 converted, 2 listed in place" in capsys.readouterr().out
+
+
+def test_the_case_may_be_a_folder(source: Path, raw: Path):
+    write(source / "a" / "FLAIR.nii.gz", image())
+    write(source / "a" / "labels" / "lesion.nii.gz", segmentation(1))
+    arguments = ("--modality", "FLAIR=*/FLAIR.nii.gz", "--label", "*/labels/lesion.nii.gz")
+    assert run_convert("folder", "-i", source, "-d", 505, *arguments) == 0
+    assert list(cases_of(raw / "Dataset505_anyscans")) == ["a"]
+
+
+def test_a_case_id_in_two_folders(source: Path, raw: Path, capsys):
+    folder_case(source / "first", "a")
+    folder_case(source / "second", "a")
+    folder_case(source, "b")
+    assert run_convert("folder", "-i", source, "-d", 505, *PATTERNS, *LABEL) == 1
+    assert re.search("a: duplicate case id: it is in .*first/a and in .*second/a", capsys.readouterr().out)
+
+
+def test_nan_is_named(source: Path, raw: Path):
+    noise = np.random.default_rng(0).normal(size=(6, 7, 8)).astype(np.float32)
+    noise[0, 0, 0] = np.nan
+    write(source / "a_t1.nii.gz", noise)
+    with pytest.raises(InputError, match=r"a: T1: .*a_t1.nii.gz holds NaN"):
+        run_convert("folder", "-i", source, "-d", 505, "--modality", "T1=*_t1.nii.gz")
+
+
+def test_odd_intensities_are_noted(source: Path, raw: Path, capsys):
+    noise = np.random.default_rng(0).normal(size=(6, 7, 8))
+    scored = np.full((10, 11, 12), -3.5, np.float32)
+    scored[2:-2, 2:-2, 2:-2] = (noise - noise.mean()) / noise.std()
+    write(source / "a_t1.nii.gz", scored)
+    assert run_convert("folder", "-i", source, "-d", 505, "--modality", "T1=*_t1.nii.gz") == 0
+    seen = conversion_json(raw / "Dataset505_anyscansUnlabelled")["cases"]["a"]["files"]["T1"]
+    assert seen["background"] == -3.5
+    assert seen["foreground"] == pytest.approx(noise.size / scored.size)
+    assert [note.split(":")[0] for note in seen["notes"]] == ["background -3.5 is negative", "z-scored already"]
+    assert "unusual intensities: a T1: background -3.5 is negative; z-scored already" in capsys.readouterr().out
+
+
+def test_few_slices_are_for_2d(source: Path, raw: Path, capsys):
+    write(source / "a_t1.nii.gz", np.random.default_rng(0).normal(size=(5, 20, 20)), spacing=(1, 1, 1))
+    assert run_convert("folder", "-i", source, "-d", 505, "--modality", "T1=*_t1.nii.gz") == 0
+    assert "-c 2d --verify" in capsys.readouterr().out
+    assert natural_configuration([240, 240, 155], [1, 1, 1]) == "3d_fullres"
+    assert natural_configuration([256, 256, 90], [1, 1, 4]) == "2d"
 
 
 def test_truncated_file_of_another_format(source: Path, raw: Path):
@@ -164,7 +227,9 @@ def test_lgg(real_data: Path, raw: Path, capsys):
     assert (len(labelled), len(unlabelled)) == (70, 10)
     assert not any(case["missing"] for case in labelled.values())
     assert sorted(tuple(case["missing"]) for case in unlabelled.values()) == [("T1", "T1c")] * 6 + [("T1c",)] * 4
-    assert "missing: T1c in 10 cases, T1 in 6 cases" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "missing: T1c in 10 cases, T1 in 6 cases" in output
+    assert "-d 505 -c 2d --verify" in output
 
 
 def test_lgg_strict(real_data: Path, raw: Path):

@@ -1,27 +1,58 @@
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.nnunet import check_nnunet
+
+if TYPE_CHECKING:
+    from nnssl_plugin.conversion.convert import Target
+    from nnssl_plugin.conversion.label_scheme import LabelScheme
+
+# Keys of `conversion.brats_eras.ERAS`, repeated because that module is slow to import.
+ERAS = ("2012", "2015", "2020", "2021", "2023", "2024", "2024-ped", "msd")
+SMALLEST_OVERLAP = 0.75
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One sub-command per layout; what they share comes first."""
     converters = parser.add_subparsers(dest="converter", required=True, metavar="LAYOUT")
-    brats = converters.add_parser(
-        "brats", help="BraTS 2023 names: CASE-t1n.nii.gz, -t1c, -t2w, -t2f and, if labelled, -seg"
-    )
+    brats = converters.add_parser("brats", help="BraTS 2012 to 2024, and the Medical Segmentation Decathlon's Task01")
     _add_target(brats)
+    brats.add_argument("--era", choices=ERAS, help="whose names and label values (default: recognised by the names)")
+    brats.add_argument(
+        "--labels",
+        choices=("regions", "classes"),
+        default="regions",
+        help="WT, TC and ET over the values as published, or plain classes (default: %(default)s)",
+    )
+    brats.add_argument(
+        "--back",
+        action="store_true",
+        help="the other way: predictions in -i, of a network trained on data set -d, to published values in -o",
+    )
+    brats.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="of the predictions, with --back")
 
-    folder = converters.add_parser("folder", help="any folder, with a file-name pattern per modality")
+    chaos = converters.add_parser("chaos", help="CHAOS MR: DICOM and PNG, MR/NUMBER/{T1DUAL,T2SPIR}")
+    _add_target(chaos)
+    t2 = chaos.add_mutually_exclusive_group()
+    t2.add_argument("--t2-on-t1", action="store_true", help="T2-SPIR as third channel, resampled onto T1-DUAL")
+    t2.add_argument("--t2-id", type=int, metavar="ID", help="T2-SPIR as data set of its own")
+    _add_overlap(chaos)
+
+    folder = converters.add_parser("folder", help="any folder, with a file-name pattern per modality or a table")
     _add_target(folder)
-    folder.add_argument(
+    files = folder.add_mutually_exclusive_group(required=True)
+    files.add_argument(
         "--modality",
         action="extend",
         nargs="+",
-        required=True,
         metavar="NAME=PATTERN",
-        help='in channel order, like "T1=*_t1.nii.gz"; the * stands for the case name',
+        help='in channel order, like "T1=*_t1.nii.gz", "T1=*/T1.nii.gz" or, for folders of DICOM slices, "T1=*/T1/"; the * '
+        "stands for the case name",
+    )
+    files.add_argument(
+        "--csv", type=Path, metavar="FILE", help="table of files: case,patient,modality,path; modality label"
     )
     folder.add_argument(
         "--label", metavar="PATTERN", help='of the segmentations, like "*_seg.nii.gz"; none: unlabelled'
@@ -36,26 +67,74 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "enhancing=3 (default: each value found is a class)",
     )
     meaning.add_argument(
-        "--regions", choices=("brats2023",), help="regions of a challenge, over its label values as published"
+        "--regions",
+        choices=[f"brats{era}" for era in ERAS],
+        help="regions of a challenge, over its label values as published",
     )
     folder.add_argument("--patient", metavar="REGEX", help="its first group, searched in the case name, is the patient")
+    folder.add_argument(
+        "--resample-to", metavar="MODALITY", help="resample scans on other grids onto this one's, by their geometry"
+    )
+    _add_overlap(folder)
 
 
 def run(args: argparse.Namespace) -> int:
     """Convert; the exit code is 1 where cases were left out."""
     from nnssl_plugin.conversion.convert import Target
-    from nnssl_plugin.conversion.label_scheme import BRATS2023, scheme_from_names
-    from nnssl_plugin.dataset_conversion import brats, folder
+    from nnssl_plugin.dataset_conversion import brats, chaos
 
     check_nnunet("nnUNet_raw")
+    if args.converter == "brats" and args.back:
+        return _back(args)
     target = Target(args.dataset_id, args.name, args.unlabelled_id, args.overwrite, args.copy, args.strict)
     if args.converter == "brats":
-        return brats.convert(args.input, target)
-    if (args.regions or args.label_name) and not args.label:
+        if args.output:
+            raise InputError("-o is for --back; data sets go to nnUNet_raw")
+        return brats.convert(args.input, target, args.era, args.labels)
+    target = _with_overlap(target, args)
+    if args.converter == "chaos":
+        return chaos.convert(args.input, target, args.t2_id, args.t2_on_t1)
+    return _folder(args, target)
+
+
+def _folder(args: argparse.Namespace, target: "Target") -> int:
+    from nnssl_plugin.conversion.file_patterns import modality_patterns
+    from nnssl_plugin.dataset_conversion import folder
+
+    labels = _label_scheme(args)
+    if args.csv:
+        for option in ("label", "patient"):
+            if getattr(args, option):
+                raise InputError(f"--{option} goes with --modality; the table of --csv has its own column")
+        return folder.convert_table(args.csv, args.input, labels, target)
+    if labels and not args.label:
         raise InputError("--regions and --label-name say what segmentations mean, but --label names none")
-    labels = scheme_from_names(args.label_name) if args.label_name else BRATS2023 if args.regions else None
-    modalities = folder.modality_patterns(args.modality)
-    return folder.convert(args.input, modalities, args.label, labels, args.patient, target)
+    return folder.convert(args.input, modality_patterns(args.modality), args.label, labels, args.patient, target)
+
+
+def _label_scheme(args: argparse.Namespace) -> "LabelScheme | None":
+    from nnssl_plugin.conversion.brats_eras import ERAS as KNOWN
+    from nnssl_plugin.conversion.label_scheme import scheme_from_names
+
+    if args.label_name:
+        return scheme_from_names(args.label_name)
+    return KNOWN[args.regions.removeprefix("brats")].scheme if args.regions else None
+
+
+def _with_overlap(target: "Target", args: argparse.Namespace) -> "Target":
+    from dataclasses import replace
+
+    if not 0 < args.min_overlap <= 1:
+        raise InputError(f"--min-overlap {args.min_overlap:g}: expected a share above 0 and at most 1")
+    return replace(target, resample_to=getattr(args, "resample_to", None), smallest_overlap=args.min_overlap)
+
+
+def _back(args: argparse.Namespace) -> int:
+    from nnssl_plugin.conversion.back import predictions_back
+
+    if not args.output:
+        raise InputError("--back needs -o FOLDER, where the predictions with published values go")
+    return predictions_back(args.input, args.output, args.dataset_id)
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -66,5 +145,15 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         "--unlabelled-id", type=int, metavar="ID", help="data set for cases without a segmentation in a labelled folder"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the data set of this id and name")
-    parser.add_argument("--copy", action="store_true", help="copy the images instead of linking to them")
+    parser.add_argument("--copy", action="store_true", help="copy the images instead of listing them where they lie")
     parser.add_argument("--strict", action="store_true", help="write nothing if any case would have to be left out")
+
+
+def _add_overlap(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--min-overlap",
+        type=float,
+        default=SMALLEST_OVERLAP,
+        metavar="SHARE",
+        help="of the voxels that a resampled scan must cover (default: %(default)s)",
+    )

@@ -16,3 +16,15 @@ def files_below(folder: Path) -> list[Path]:
         for path in folder.rglob("*")
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Files of a folder itself, sorted, without hidden ones.
+
+    Raises:
+        InputError: there are none.
+    """
+    files = sorted(path for path in folder.glob("[!.]*") if path.is_file())
+    if not files:
+        raise InputError(f"there is no file in {folder}")
+    return files

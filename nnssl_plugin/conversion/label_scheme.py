@@ -1,10 +1,9 @@
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
-from nnssl_plugin.conversion.image_file import read_array
 from nnssl_plugin.errors import InputError
 
 
@@ -12,38 +11,44 @@ from nnssl_plugin.errors import InputError
 class LabelScheme:
     """What the values of a segmentation mean, as nnU-Net's `dataset.json` has it.
 
-    `labels`: name → value, or values where labels are regions. `regions_class_order`: for regions, the value that each
-    of them writes into a prediction, in the order of `labels` without the background.
+    Attributes:
+        labels: name → value, or values where labels are regions.
+        regions_class_order: for regions, the value that each of them writes into a prediction, in the order of `labels`
+            without the background.
+        unused: values declared in a region only because nnU-Net wants them without a gap; none may occur.
+        recoded: published value → value written, for the values that change.
+        convention: whose values these are, where a challenge defined them.
     """
 
     labels: dict[str, int | list[int]]
     regions_class_order: list[int] | None = None
+    unused: frozenset[int] = frozenset()
+    recoded: Mapping[int, int] = field(default_factory=dict)
+    convention: str | None = None
 
     @property
     def values(self) -> set[int]:
-        """All values a segmentation may have."""
-        return {value for entry in self.labels.values() for value in (entry if isinstance(entry, list) else [entry])}
+        """All values a segmentation may have, as published."""
+        written = {value for entry in self.labels.values() for value in (entry if isinstance(entry, list) else [entry])}
+        published = {new: old for old, new in self.recoded.items()}
+        return {published.get(value, value) for value in written - self.unused}
 
 
-# Values as published: 1 necrotic core, 2 oedema, 3 enhancing tumour.
-BRATS2023 = LabelScheme(
-    {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [1, 3], "enhancing tumor": [3]}, [2, 1, 3]
-)
 PLACEHOLDER = LabelScheme({"background": 0, "placeholder (image foreground)": 1})
 
 
-def values_in(path: Path) -> set[int]:
+def values_in(segmentation: npt.NDArray) -> set[int]:
     """Values that occur in a segmentation.
 
     Raises:
         InputError: some are not whole numbers.
     """
-    array = read_array(path)
     # Nearly all of a segmentation is background: sorting only the rest is much faster.
-    values = np.unique(array[array != 0])
+    values = np.unique(segmentation[segmentation != 0])
     if not np.array_equal(values, np.rint(values)):
-        raise InputError(f"{path} has values that are not whole numbers, like {values[values != np.rint(values)][0]:g}")
-    return {int(value) for value in values} | ({0} if np.any(array == 0) else set())
+        example = values[values != np.rint(values)][0]
+        raise InputError(f"it has values that are not whole numbers, like {example:g}")
+    return {int(value) for value in values} | ({0} if np.any(segmentation == 0) else set())
 
 
 def scheme_from_values(values: Iterable[int]) -> LabelScheme:

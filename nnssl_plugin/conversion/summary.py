@@ -1,8 +1,13 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from nnssl_plugin.conversion.case import Problems
-from nnssl_plugin.conversion.dataset_folder import Dataset, folders_with_id
+import numpy as np
+from nnunetv2.configuration import ANISO_THRESHOLD
+
+from nnssl_plugin.conversion.case import Findings, Problems
+from nnssl_plugin.conversion.check import median_geometry
+from nnssl_plugin.conversion.dataset import Dataset, folders_with_id
+from nnssl_plugin.conversion.write_case import Placed
 from nnssl_plugin.nnunet import folder_of
 
 
@@ -13,32 +18,54 @@ def problem_lines(problems: Problems) -> list[str]:
 
 
 def summary_lines(
-    datasets: Sequence[Dataset], counts: Mapping[str, Counter[str]], problems: Problems, without_label: Sequence[str]
+    datasets: Sequence[Dataset], placed: Mapping[str, Mapping[str, Placed]], found: Findings, problems: Problems
 ) -> list[str]:
     """What was written, what was left out and which commands come next.
 
     Args:
         datasets: those written, a labelled one first.
-        counts: as `write_datasets` returns them.
+        placed: name of the data set's folder → case → what became of its files.
+        found: what the converter recognised.
         problems: of the cases that were left out.
-        without_label: cases that went to the unlabelled data set although they had a label.
     """
-    lines = []
+    lines = list(found.statements)
     for dataset in datasets:
         patients = len({case.patient for case in dataset.cases})
         kind = "unlabelled" if dataset.labels is None else "labelled"
-        files = ", ".join(f"{count} {what}" for what, count in sorted(counts[dataset.folder_name].items()))
+        done = Counter(file["how"] for files in placed[dataset.folder_name].values() for file in files.values())
+        size, spacing = median_geometry([dataset.checked[case.name] for case in dataset.cases])
         lines += [
             f"{dataset.folder_name}: {len(dataset.cases)} {kind} cases of {patients} patients; "
-            f"channels {', '.join(dataset.modalities)}",
-            f"  files: {files}",
+            f"channels {', '.join(dataset.modalities)}; median {_by(size)} voxels of {_by(spacing)} mm",
+            f"  files: {', '.join(f'{count} {how}' for how, count in sorted(done.items()))}",
+            *_labels(dataset),
             *_missing(dataset),
+            *_notes(dataset),
             *_folds(dataset, patients),
             *_stale(dataset),
         ]
-    if without_label:
-        lines.append(f"kept without their label, because a modality is missing: {', '.join(without_label)}")
+    had_label = {case.name for case in found.cases if case.label}
+    dropped = [c.name for dataset in datasets if dataset.labels is None for c in dataset.cases if c.name in had_label]
+    if dropped:
+        lines.append(f"kept without their label, because a modality is missing: {', '.join(dropped)}")
     return [*lines, *problem_lines(problems), "next:", *(f"  {step}" for step in _next_steps(datasets))]
+
+
+def natural_configuration(size: Sequence[int], spacing: Sequence[float]) -> str:
+    """`2d` for images of few or thick slices, else `3d_fullres`.
+
+    Few and thick: a factor of nnU-Net's threshold of anisotropy (3) between the largest and the smallest edge in voxels,
+    or of a voxel in mm.
+    """
+    thick = max(spacing) / min(spacing) > ANISO_THRESHOLD
+    return "2d" if thick or max(size) / min(size) > ANISO_THRESHOLD else "3d_fullres"
+
+
+def _labels(dataset: Dataset) -> list[str]:
+    if dataset.labels is None:
+        return []
+    named = [f"{name} {value}" for name, value in dataset.labels.labels.items() if name != "background"]
+    return [f"  labels: {', '.join(named)}"]
 
 
 def _missing(dataset: Dataset) -> list[str]:
@@ -46,6 +73,22 @@ def _missing(dataset: Dataset) -> list[str]:
     if not missing:
         return []
     return ["  missing: " + ", ".join(f"{modality} in {count} cases" for modality, count in missing.items())]
+
+
+def _notes(dataset: Dataset) -> list[str]:
+    scans = [
+        (case.name, role, scan)
+        for case in dataset.cases
+        for role, scan in dataset.checked[case.name].scans.items()
+        if role in case.scans
+    ]
+    noted = [f"{case} {role}: {'; '.join(scan.notes)}" for case, role, scan in scans if scan.notes]
+    covered = [scan.resampled for _, _, scan in scans if scan.resampled is not None]
+    lines = [f"  resampled: {len(covered)} scans, covering {min(covered):.0%} or more"] if covered else []
+    if noted:
+        more = f" (and {len(noted) - 1} more, see conversion.json)" if len(noted) > 1 else ""
+        lines.append(f"  unusual intensities: {noted[0]}{more}")
+    return lines
 
 
 def _folds(dataset: Dataset, patients: int) -> list[str]:
@@ -67,14 +110,19 @@ def _stale(dataset: Dataset) -> list[str]:
 
 
 def _next_steps(datasets: Sequence[Dataset]) -> list[str]:
-    plan = "nnUNetv2_plan_and_preprocess -d {} -c 3d_fullres --verify_dataset_integrity"
     first, *others = datasets
+    configuration = natural_configuration(*median_geometry([first.checked[case.name] for case in first.cases]))
+    plan = f"nnUNetv2_plan_and_preprocess -d {first.dataset_id} -c {configuration} --verify_dataset_integrity"
     if first.labels is None:
         return [
             f"nnssl_plugin align --pretrain {first.dataset_id} --target ID  (the data set to fine-tune on, once planned)",
-            f"or, by itself: {plan.format(first.dataset_id)}",
+            f"or, by itself: {plan}",
         ]
     return [
-        plan.format(first.dataset_id),
+        plan,
         *(f"nnssl_plugin align --pretrain {other.dataset_id} --target {first.dataset_id}" for other in others),
     ]
+
+
+def _by(numbers: Sequence[float]) -> str:
+    return " x ".join(f"{number:.3g}" for number in np.asarray(numbers, dtype=float))

@@ -2,8 +2,11 @@
 
 ```
 "nnssl_plugin": {"unlabelled": false,
-                 "cases": {"CASE": {"patient": "PATIENT", "missing": ["T1c"]}}}
+                 "cases": {"CASE": {"patient": "PATIENT", "missing": ["T1c"], "background": {"T1": 0.0}}}}
 ```
+
+`background`: the value of an image's constant background before nnU-Net's z-score, which may move it off 0; null where
+there is none. Of a challenge's data there are also `convention` and, for values that were recoded, `published_values`.
 """
 
 from collections.abc import Mapping

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from nnssl_plugin.conversion.image_file import geometry_differences, read_array, read_checked_header
-from nnssl_plugin.conversion.parallel import in_parallel
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.evaluation.dice import dice
 from nnssl_plugin.evaluation.regions import LabelConvention
+from nnssl_plugin.images.image_file import geometry_differences, read_array, read_checked_header
+from nnssl_plugin.images.parallel import in_parallel
 
 
 def evaluate_brats(

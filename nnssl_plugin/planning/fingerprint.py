@@ -13,15 +13,19 @@ from nnssl_plugin.planning.plans_file import configuration_of
 
 
 def fingerprint_of(alignment: Alignment, processes: int) -> dict[str, Any]:
-    """nnU-Net's fingerprint of the pre-training data set, extracted where it is absent or of other cases.
+    """nnU-Net's fingerprint of the pre-training data set, extracted where it is absent, damaged or of other cases.
 
     Raises:
         InputError: nnU-Net cannot take a fingerprint because no label file has any foreground.
     """
     path = alignment.folder / "dataset_fingerprint.json"
     if path.is_file():
-        known: dict[str, Any] = json.loads(path.read_text())
-        if len(known["spacings"]) == len(alignment.cases):
+        try:
+            known: dict[str, Any] = json.loads(path.read_text())
+        except json.JSONDecodeError:
+            print(f"{path} is truncated or damaged; it is made again")
+            known = {}
+        if len(known.get("spacings", ())) == len(alignment.cases):
             return known
     try:
         extract_fingerprints([convert_dataset_name_to_id(alignment.pretrain)], num_processes=processes, clean=True)

@@ -15,11 +15,11 @@ ORIGIN_TOLERANCE_MM = 0.01
 DIRECTION_TOLERANCE = 1e-4
 
 
-def read_header(path: Path) -> sitk.ImageFileReader:
+def read_header(path: Path, dimensions: int = 3) -> sitk.ImageFileReader:
     """Reader that holds the header of an image and not its voxels.
 
     Raises:
-        InputError: the file is no image, or not one of three dimensions and one component.
+        InputError: the file is no image, or not one of so many dimensions and one component.
     """
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -27,15 +27,15 @@ def read_header(path: Path) -> sitk.ImageFileReader:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise InputError(f"{path} cannot be read: {_last_line(error)}") from None
-    if reader.GetDimension() != 3 or reader.GetNumberOfComponents() != 1:
+    if reader.GetDimension() != dimensions or reader.GetNumberOfComponents() != 1:
         raise InputError(
             f"{path} has {reader.GetDimension()} dimensions and {reader.GetNumberOfComponents()} components a voxel; "
-            "expected a 3-D image of one component"
+            f"expected a {dimensions}-D image of one component"
         )
     return reader
 
 
-def read_checked_header(path: Path) -> sitk.ImageFileReader:
+def read_checked_header(path: Path, dimensions: int = 3) -> sitk.ImageFileReader:
     """As `read_header`, for an image whose voxels are all there.
 
     SimpleITK, and so nnU-Net, reads a truncated NIfTI file without a word and fills in zeros or noise: the file is
@@ -44,7 +44,7 @@ def read_checked_header(path: Path) -> sitk.ImageFileReader:
     Raises:
         InputError: as `read_header`, or the file is truncated or damaged.
     """
-    header = read_header(path)
+    header = read_header(path, dimensions)
     try:
         if not path.name.endswith((".nii", ".nii.gz")):
             sitk.ReadImage(str(path))
@@ -62,7 +62,9 @@ def read_checked_header(path: Path) -> sitk.ImageFileReader:
     return header
 
 
-def geometry_differences(reference: sitk.ImageFileReader, other: sitk.ImageFileReader) -> list[str]:
+def geometry_differences(
+    reference: sitk.ImageFileReader | sitk.Image, other: sitk.ImageFileReader | sitk.Image
+) -> list[str]:
     """What of the geometry of `other` is not that of `reference`, with both values, and by how much; empty if equal."""
     if reference.GetSize() != other.GetSize():
         return [f"size {_numbers(other.GetSize())} instead of {_numbers(reference.GetSize())} voxels"]

@@ -1,0 +1,143 @@
+"""CHAOS abdominal MR: DICOM slices, PNG segmentations, `MR/NUMBER/{T1DUAL,T2SPIR}/{DICOM_anon,Ground}`.
+
+`python dataset_conversion/chaos.py …` is `nnssl_plugin convert chaos …`.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from nnssl_plugin.conversion.case import Case, Findings, Problems
+from nnssl_plugin.conversion.convert import Target, convert_cases
+from nnssl_plugin.conversion.dicom import DicomFolder, PngFolder
+from nnssl_plugin.conversion.files import files_below
+from nnssl_plugin.conversion.label_scheme import LabelScheme
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.images.dicom_series import ECHO_TIME_MS, FRAME_OF_REFERENCE, read_slices
+from nnssl_plugin.images.parallel import in_parallel
+
+IN_PHASE, OUT_OF_PHASE, T2 = "T1in", "T1out", "T2SPIR"
+LABELS = LabelScheme(
+    {"background": 0, "liver": 1, "right kidney": 2, "left kidney": 3, "spleen": 4}, convention="CHAOS"
+)
+GREY_VALUES = {63: 1, 126: 2, 189: 3, 252: 4}
+COMMAND = "nnssl_plugin convert chaos"
+
+
+def convert(folder: Path, target: Target, t2_id: int | None = None, t2_on_t1: bool = False) -> int:
+    """Convert CHAOS MR.
+
+    T1-DUAL in and out of phase are two registered channels with one segmentation. T2-SPIR is another scan of the
+    patient: a data set of its own with its own segmentations, or a third channel on the grid of T1-DUAL.
+
+    Args:
+        folder: searched with everything below it.
+        target: where T1-DUAL goes and how.
+        t2_id: data set of T2-SPIR, where it is to be one of its own.
+        t2_on_t1: resample T2-SPIR onto T1-DUAL through the geometry in the headers.
+
+    Returns:
+        Exit code: 0, or 1 where cases were left out.
+
+    Raises:
+        InputError: nothing is recognised, or as `convert_cases`.
+    """
+    folders = {path.parent for path in files_below(folder)}
+    t1 = sorted({path.parents[1] for path in folders if path.name == "InPhase" and path.parents[1].name == "T1DUAL"})
+    t2 = sorted({path.parent for path in folders if path.name == "DICOM_anon" and path.parent.name == "T2SPIR"})
+    if not t1 and not t2:
+        raise InputError(
+            f"no folder below {folder} is like MR/NUMBER/T1DUAL/DICOM_anon/InPhase or MR/NUMBER/T2SPIR/DICOM_anon (CHAOS)"
+        )
+    if t2_id is not None and t2_id in (target.dataset_id, target.unlabelled_id):
+        raise InputError(f"--t2-id {t2_id} is another data set's already: choose another one")
+    t2_by_case = {_case_name(path): path for path in t2}
+    statements = [
+        "slices by the positions in their headers; grey values 63 liver, 126 right kidney, 189 left kidney, 252 spleen"
+    ]
+    if t2_on_t1:
+        modalities = (IN_PHASE, OUT_OF_PHASE, T2)
+        target = replace(target, resample_to=IN_PHASE)
+        statements.append(f"T2-SPIR resampled onto T1-DUAL where it covers {target.smallest_overlap:.0%} of it or more")
+    else:
+        modalities = (IN_PHASE, OUT_OF_PHASE)
+        if t2 and t2_id is None:
+            statements.append(
+                f"T2-SPIR of {len(t2)} cases not converted: --t2-on-t1, or --t2-id for a data set of its own"
+            )
+    cases, problems = _distinct([_t1_case(path, t2_by_case.get(_case_name(path)) if t2_on_t1 else None) for path in t1])
+    contradictions = in_parallel(_contradictions, cases, "reading headers")
+    problems.update({case.name: found for case, found in zip(cases, contradictions, strict=True) if found})
+    cases = [case for case in cases if case.name not in problems]
+    code = 0
+    if t1:
+        found = Findings(cases, problems, modalities, LABELS, "CHAOS", COMMAND, statements)
+        code = convert_cases(found, target)
+    if t2 and t2_id is not None:
+        t2_cases, t2_problems = _distinct([_t2_case(path) for path in t2])
+        found = Findings(t2_cases, t2_problems, (T2,), LABELS, "CHAOST2", COMMAND, statements[:1])
+        t2_target = replace(
+            target, dataset_id=t2_id, name=f"{target.name}T2" if target.name else None, unlabelled_id=None
+        )
+        code = max(code, convert_cases(found, t2_target))
+    return code
+
+
+def _case_name(sequence: Path) -> str:
+    return f"CHAOS_MR_{sequence.parent.name}"
+
+
+def _t1_case(t1: Path, t2: Path | None) -> Case:
+    images = {IN_PHASE: DicomFolder(t1 / "DICOM_anon" / "InPhase")}
+    out_of_phase = t1 / "DICOM_anon" / "OutPhase"
+    if out_of_phase.is_dir():
+        images[OUT_OF_PHASE] = DicomFolder(out_of_phase)
+    if t2 is not None:
+        images[T2] = DicomFolder(t2 / "DICOM_anon")
+    return Case(_case_name(t1), _case_name(t1), images, _ground(t1, images[IN_PHASE]))
+
+
+def _t2_case(t2: Path) -> Case:
+    series = DicomFolder(t2 / "DICOM_anon")
+    return Case(_case_name(t2), _case_name(t2), {T2: series}, _ground(t2, series))
+
+
+def _ground(sequence: Path, series: DicomFolder) -> PngFolder | None:
+    ground = sequence / "Ground"
+    return PngFolder(ground, series, GREY_VALUES) if ground.is_dir() else None
+
+
+def _distinct(cases: Sequence[Case]) -> tuple[list[Case], Problems]:
+    """Cases whose number occurs once; the others are problems."""
+    folders: dict[str, list[str]] = {}
+    for case in cases:
+        folders.setdefault(case.name, []).append(str(next(iter(case.images.values()))))
+    problems = {
+        name: [f"duplicate case id: it is in {' and in '.join(paths)}; keep or rename one of them"]
+        for name, paths in folders.items()
+        if len(paths) > 1
+    }
+    return [case for case in cases if case.name not in problems], problems
+
+
+def _contradictions(case: Case) -> list[str]:
+    """What the headers say against the folders: phases of one echo, sequences of different physical spaces."""
+    found = []
+    try:
+        tags = {role: read_slices(scan.files)[0].tags for role, scan in case.images.items()}
+    except InputError as error:
+        return [str(error)]
+    echoes = {role: tags[role].get(ECHO_TIME_MS) for role in (IN_PHASE, OUT_OF_PHASE) if role in tags}
+    if len(echoes) == 2 and len(set(echoes.values())) == 1 and None not in echoes.values():
+        found.append(f"InPhase and OutPhase have the same echo time, {echoes[IN_PHASE]} ms: one series twice?")
+    spaces = {role: space for role in tags if (space := tags[role].get(FRAME_OF_REFERENCE))}
+    if T2 in spaces and spaces[T2] != spaces.get(IN_PHASE, spaces[T2]):
+        found.append("T2SPIR and T1DUAL have different frames of reference in their headers: not one physical space")
+    return found
+
+
+if __name__ == "__main__":
+    from nnssl_plugin.cli import main
+
+    sys.exit(main(["convert", "chaos", *sys.argv[1:]]))

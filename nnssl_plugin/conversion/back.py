@@ -1,0 +1,75 @@
+"""Predictions back to the label values that the challenge published."""
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import SimpleITK as sitk
+
+from nnssl_plugin.conversion.dataset import folders_with_id
+from nnssl_plugin.conversion.label_scheme import values_in
+from nnssl_plugin.conversion.write_case import recode, write_image
+from nnssl_plugin.data.dataset_json import KEY
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.images.image_file import read_checked_header
+from nnssl_plugin.images.parallel import in_parallel
+
+
+def predictions_back(predictions: Path, output: Path, dataset_id: int) -> int:
+    """Write predictions with published values, under the same names.
+
+    Args:
+        predictions: folder of what a network trained on the data set predicted.
+        output: folder, made if need be; must be empty.
+        dataset_id: of the converted data set, which knows what was recoded.
+
+    Returns:
+        Exit code: 0, or 1 where predictions were left out.
+
+    Raises:
+        InputError: the data set was not converted by this plugin, there is nothing to write, or `output` has files.
+    """
+    description, source = _description_of(dataset_id)
+    ours = description.get(KEY, {})
+    if "published_values" not in ours:
+        raise InputError(
+            f"{source} does not say what its label values were published as: it is no BraTS of convert brats"
+        )
+    published = {int(written): value for written, value in ours["published_values"].items()}
+    known = {0}.union(*(entry if isinstance(entry, list) else [entry] for entry in description["labels"].values()))
+    files = sorted(path for path in predictions.glob(f"[!.]*{description['file_ending']}") if path.is_file())
+    if not files:
+        raise InputError(f"no {description['file_ending']} file in {predictions}")
+    if output.is_dir() and os.listdir(output):
+        raise InputError(f"{output} is not empty; choose another folder")
+    output.mkdir(parents=True, exist_ok=True)
+    back = partial(_back, output=output, published=published, known=known)
+    problems = [problem for problem in in_parallel(back, files, "predictions back") if problem]
+    change = ", ".join(f"{new} to {old}" for new, old in published.items()) or "values are as published: none changed"
+    print(f"{output}: {len(files) - len(problems)} predictions by {ours['convention']} ({change})")
+    if problems:
+        print("\n".join([f"left out: {len(problems)}", *(f"  {problem}" for problem in problems)]))
+    return 1 if problems else 0
+
+
+def _back(path: Path, output: Path, published: dict[int, int], known: set[int]) -> str | None:
+    try:
+        read_checked_header(path)
+        segmentation = sitk.ReadImage(str(path))
+        strange = values_in(sitk.GetArrayViewFromImage(segmentation)) - known
+    except InputError as error:
+        return f"{path.name}: {error}"
+    if strange:
+        return f"{path.name}: it has the values {sorted(strange)}, which the data set does not have"
+    write_image(recode(segmentation, published), output / path.name)
+    return None
+
+
+def _description_of(dataset_id: int) -> tuple[dict[str, Any], Path]:
+    for folder in folders_with_id(dataset_id):
+        path = folder / "dataset.json"
+        if path.is_file():
+            return dict(json.loads(path.read_text(encoding="utf-8"))), path
+    raise InputError(f"no data set {dataset_id} with a dataset.json in nnUNet_raw or nnUNet_preprocessed")

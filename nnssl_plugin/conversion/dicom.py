@@ -1,0 +1,77 @@
+"""Scans of a case that lie in folders of slices: DICOM series, and segmentations as PNG files beside one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from nnssl_plugin.conversion.files import files_in
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.images.dicom_series import load_series, read_slices, volume_from_slices
+
+
+@dataclass(frozen=True)
+class DicomFolder:
+    """A folder that holds the slices of one DICOM series."""
+
+    path: Path
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The slices, by name."""
+        return tuple(files_in(self.path))
+
+    def load(self) -> sitk.Image:
+        """See `Scan`; slices are ordered by the positions in their headers."""
+        return load_series(self.files)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+@dataclass(frozen=True)
+class PngFolder:
+    """A segmentation as one PNG file per slice of a DICOM series, named like the slice.
+
+    `values`: grey value → label value; any other grey value is an error.
+    """
+
+    path: Path
+    series: DicomFolder
+    values: Mapping[int, int]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The PNG files, by name."""
+        return tuple(files_in(self.path))
+
+    def load(self) -> sitk.Image:
+        """See `Scan`; slices are ordered as those of the series."""
+        slices = read_slices(self.series.files)
+        by_name = {file.stem: file for file in self.files}
+        if unpaired := by_name.keys() ^ {header.file.stem for header in slices}:
+            raise InputError(
+                f"{self.path} and {self.series.path} do not hold the same slices: {', '.join(sorted(unpaired)[:3])} is in "
+                "one of them only"
+            )
+        labels = np.zeros((len(slices), *reversed(slices[0].size)), np.uint8)
+        for label, header in zip(labels, slices, strict=True):
+            file = by_name[header.file.stem]
+            try:
+                grey = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))
+            except RuntimeError as error:
+                raise InputError(f"{file} cannot be read: {str(error).strip().splitlines()[-1]}") from None
+            if grey.shape != label.shape:
+                raise InputError(f"{file} has {grey.shape} pixels, its slice {label.shape}")
+            if unknown := sorted(set(np.unique(grey).tolist()) - {0} - self.values.keys()):
+                raise InputError(
+                    f"{file} has the grey values {unknown}; known are 0, {', '.join(map(str, self.values))}"
+                )
+            for value, meaning in self.values.items():
+                label[grey == value] = meaning
+        return volume_from_slices(slices, labels)
+
+    def __str__(self) -> str:
+        return str(self.path)

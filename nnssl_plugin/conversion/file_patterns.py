@@ -1,0 +1,86 @@
+"""File-name patterns that tell modalities apart; the `*` of a pattern is the case."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from nnssl_plugin.conversion.dicom import DicomFolder
+from nnssl_plugin.conversion.files import files_below
+from nnssl_plugin.conversion.scan import ImageFile, Scan
+from nnssl_plugin.errors import InputError
+
+
+def modality_patterns(assignments: Sequence[str]) -> dict[str, str]:
+    """Name → pattern from assignments like `T1=*_t1.nii.gz`.
+
+    Raises:
+        InputError: an assignment is none, or repeats a name.
+    """
+    patterns: dict[str, str] = {}
+    for assignment in assignments:
+        name, _, pattern = assignment.partition("=")
+        if not name or not pattern or name in patterns:
+            raise InputError(f"--modality {assignment!r}: expected another NAME=PATTERN, like T1=*_t1.nii.gz")
+        patterns[name] = pattern
+    return patterns
+
+
+def matching_scans(folder: Path, patterns: Mapping[str, str]) -> Iterator[tuple[str, str, Scan]]:
+    """Case, role and scan of every file, or folder of DICOM slices, that matches a pattern.
+
+    Args:
+        folder: searched with everything below it.
+        patterns: role → file name, or end of the path (`*/FLAIR.nii.gz`), with one `*` for the case; with a `/` at its
+            end it names folders that hold the slices of a DICOM series.
+
+    Raises:
+        InputError: a pattern cannot be used, a file matches several, or a case would have no name.
+    """
+    expressions = {role: _expression(pattern) for role, pattern in patterns.items()}
+    files = files_below(folder)
+    # A series is a folder that holds files itself.
+    for path in [*files, *sorted({file.parent for file in files} - {folder})]:
+        inside = path.relative_to(folder).as_posix() + ("" if path.is_file() else "/")
+        matches = {role: match for role, expression in expressions.items() if (match := expression.fullmatch(inside))}
+        if len(matches) > 1:
+            raise InputError(f"{path} matches the patterns of {' and '.join(matches)}: make them differ")
+        for role, match in matches.items():
+            if not match["case"]:
+                raise InputError(
+                    f"{path} matches {patterns[role]!r}, but its * stands for nothing: no case name is left"
+                )
+            yield match["case"], role, ImageFile(path) if path.is_file() else DicomFolder(path)
+
+
+def patient_by(expression: str | None) -> Callable[[str], str]:
+    """Patient of a case name: the first group of a regular expression searched in it; without one, the case itself.
+
+    Raises:
+        InputError: the expression is none, has no group or, when called, finds no patient.
+    """
+    if expression is None:
+        return lambda case: case
+    try:
+        compiled = re.compile(expression)
+    except re.error as error:
+        raise InputError(f"--patient {expression!r} is no regular expression: {error}") from None
+    if compiled.groups < 1:
+        raise InputError(f"--patient {expression!r} has no group: put the part that is the patient in parentheses")
+
+    def patient_of(case: str) -> str:
+        match = compiled.search(case)
+        if not match or not match[1]:
+            raise InputError(f"--patient {expression!r} finds no patient in the case name {case!r}")
+        return match[1]
+
+    return patient_of
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    if pattern.count("*") != 1 or pattern.startswith("/"):
+        raise InputError(
+            f"pattern {pattern!r}: expected a file name with one *, which stands for the case name, or the end of a path "
+            "with one, like */FLAIR.nii.gz"
+        )
+    before, after = pattern.split("*")
+    return re.compile(f"(?:.*/)?{re.escape(before)}(?P<case>[^/]*){re.escape(after)}")

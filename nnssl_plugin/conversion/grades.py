@@ -1,0 +1,70 @@
+"""Tumour grades that BraTS gives beside its images: folders HGG and LGG, and `name_mapping*.csv`."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from nnssl_plugin.conversion.case import Case
+from nnssl_plugin.errors import InputError
+
+FOLDERS = {"HGG": "HGG", "LGG": "LGG", "HG": "HGG", "LG": "LGG"}
+
+
+def with_grades(cases: Sequence[Case], folder: Path, files: Iterable[Path]) -> tuple[list[Case], list[str]]:
+    """Cases that know their grade where a folder or a table tells it.
+
+    Args:
+        cases: found in `folder`.
+        folder: that was searched.
+        files: all in it.
+
+    Returns:
+        The cases, and what was found, in words; a case of contradictory grades gets none and is named.
+
+    Raises:
+        InputError: a table cannot be read.
+    """
+    tables = [path for path in files if path.name.startswith("name_mapping") and path.suffix == ".csv"]
+    tabled: dict[str, set[str]] = {}
+    for table in tables:
+        for name, grade in _read(table).items():
+            tabled.setdefault(name, set()).add(grade)
+    graded, contradictory = [], []
+    for case in cases:
+        grades = tabled.get(case.name, set()) | _from_folders(case, folder)
+        if len(grades) > 1:
+            contradictory.append(f"{case.name} ({', '.join(sorted(grades))})")
+        graded.append(replace(case, about={**case.about, "grade": grades.pop()}) if len(grades) == 1 else case)
+    known = sum("grade" in case.about for case in graded)
+    statements = [f"grades of {known} of {len(cases)} cases, in cases.csv"] if known else []
+    if contradictory:
+        statements.append(f"contradictory grades, left empty: {', '.join(contradictory)}")
+    return graded, statements
+
+
+def _from_folders(case: Case, folder: Path) -> set[str]:
+    parents = {part for scan in case.scans.values() for part in _parts_below(scan.files[0], folder)}
+    return {FOLDERS[part] for part in parents & FOLDERS.keys()}
+
+
+def _parts_below(file: Path, folder: Path) -> tuple[str, ...]:
+    # The folder itself may be HGG.
+    return (folder.resolve().name, *file.relative_to(folder).parts[:-1])
+
+
+def _read(table: Path) -> Mapping[str, str]:
+    """Every name in the table → its grade: a row holds the names a patient had in each year."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{table} cannot be read: {error}") from None
+    if rows and "Grade" not in rows[0]:
+        raise InputError(f"{table} has no column 'Grade', but {', '.join(map(str, rows[0]))}")
+    return {
+        name: row["Grade"]
+        for row in rows
+        for column, name in row.items()
+        if column != "Grade" and isinstance(name, str) and name not in ("", "NA") and row["Grade"]
+    }

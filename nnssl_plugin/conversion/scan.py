@@ -1,0 +1,81 @@
+"""Where the voxels of one modality, or of a segmentation, come from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import SimpleITK as sitk
+
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.images.image_file import read_checked_header
+
+
+class Scan(Protocol):
+    """One 3-D image: a file, one channel of a 4-D file, a DICOM series, a stack of PNG slices."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files it is read from."""
+
+    def load(self) -> sitk.Image:
+        """Read it, after checking that all of it is there.
+
+        Raises:
+            InputError: it cannot be read, is truncated, or is no 3-D image of one component.
+        """
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """A 3-D image file, which may be listed in place."""
+
+    path: Path
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file."""
+        return (self.path,)
+
+    def load(self) -> sitk.Image:
+        """See `Scan`."""
+        read_checked_header(self.path)
+        return sitk.ReadImage(str(self.path))
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Channel `index` of a 4-D image file of `channels` channels."""
+
+    path: Path
+    index: int
+    channels: int
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file."""
+        return (self.path,)
+
+    def load(self) -> sitk.Image:
+        """See `Scan`; only this channel is kept in memory."""
+        reader = read_checked_header(self.path, dimensions=4)
+        *size, channels = reader.GetSize()
+        if channels != self.channels:
+            raise InputError(f"{self.path} has {channels} channels, expected {self.channels}")
+        reader.SetExtractIndex([0, 0, 0, self.index])
+        reader.SetExtractSize([*size, 0])
+        return reader.Execute()
+
+    def __str__(self) -> str:
+        return f"{self.path}, channel {self.index}"
+
+
+def in_place_ending(scan: Scan, endings: tuple[str, ...]) -> str | None:
+    """The one of `endings` with which nnU-Net can read the scan where it lies; None where it cannot."""
+    if not isinstance(scan, ImageFile):
+        return None
+    # The longest one: `.nii.gz` is not a kind of `.gz`.
+    fitting = [ending for ending in endings if scan.path.name.endswith(ending)]
+    return max(fitting, key=len, default=None)

@@ -1,0 +1,122 @@
+"""A DICOM series as one 3-D image, by the positions and orientations in its headers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.images.image_file import DIRECTION_TOLERANCE
+
+POSITION, ORIENTATION, ECHO_TIME_MS, FRAME_OF_REFERENCE = "0020|0032", "0020|0037", "0018|0081", "0020|0052"
+# Between slices, as a share of the median distance: what rounding in headers makes, not a slice left out.
+DISTANCE_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class SliceHeader:
+    """`position`: of the first voxel, in mm. `orientation`: direction cosines of rows and columns. `spacing`: in mm."""
+
+    file: Path
+    position: npt.NDArray
+    orientation: tuple[float, ...]
+    spacing: tuple[float, float]
+    size: tuple[int, int]
+    tags: dict[str, str]
+
+
+def read_slices(files: Sequence[Path]) -> list[SliceHeader]:
+    """Headers of the slices of one series, along the slice normal: neither file names nor series UIDs are trusted.
+
+    Raises:
+        InputError: a file is no DICOM slice, or the slices are not one stack at equal distances.
+    """
+    slices = [_read_header(file) for file in files]
+    first = slices[0]
+    for other in slices[1:]:
+        if (
+            other.size != first.size
+            or not np.allclose(other.orientation, first.orientation, atol=DIRECTION_TOLERANCE)
+            or not np.allclose(other.spacing, first.spacing, rtol=1e-4)
+        ):
+            raise InputError(f"{other.file} and {first.file} differ in size, orientation or pixel spacing: two series?")
+    normal = _normal(first.orientation)
+    slices.sort(key=lambda header: float(header.position @ normal))
+    if len(slices) < 2:
+        raise InputError(f"{first.file} is the only slice of its series; a volume is expected")
+    steps = np.diff([header.position for header in slices], axis=0)
+    distances = steps @ normal
+    median = float(np.median(distances))
+    for before, after, distance in zip(slices, slices[1:], distances, strict=False):
+        if distance < DISTANCE_TOLERANCE * max(median, 1e-3):
+            raise InputError(f"{before.file} and {after.file} lie at one position: two series or echoes in one folder?")
+        if abs(distance - median) > DISTANCE_TOLERANCE * median:
+            raise InputError(
+                f"between {before.file} and {after.file} are {distance:.4g} mm, between most slices {median:.4g} mm: a "
+                "slice is missing, or the distances are uneven"
+            )
+    if np.abs(steps - distances[:, None] * normal).max() > DISTANCE_TOLERANCE * median:
+        raise InputError(
+            f"the slices of {first.file.parent} are shifted against each other (gantry tilt): resample them"
+        )
+    return slices
+
+
+def load_series(files: Sequence[Path]) -> sitk.Image:
+    """The volume of a series.
+
+    Raises:
+        InputError: as `read_slices`, or the voxels of a slice cannot be read.
+    """
+    slices = read_slices(files)
+    return volume_from_slices(slices, np.stack([_pixels(header.file) for header in slices]))
+
+
+def volume_from_slices(slices: Sequence[SliceHeader], voxels: npt.NDArray) -> sitk.Image:
+    """`voxels` `[Z, Y, X]` with the geometry of `slices`, which are in the order of Z."""
+    first, last = slices[0], slices[-1]
+    normal = _normal(first.orientation)
+    image = sitk.GetImageFromArray(voxels)
+    image.SetOrigin(first.position.tolist())
+    distance = float((last.position - first.position) @ normal) / (len(slices) - 1)
+    image.SetSpacing([*first.spacing, distance])
+    image.SetDirection(np.stack([first.orientation[:3], first.orientation[3:], normal], axis=1).ravel().tolist())
+    return image
+
+
+def _normal(orientation: Sequence[float]) -> npt.NDArray:
+    return np.cross(orientation[:3], orientation[3:])
+
+
+def _read_header(file: Path) -> SliceHeader:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(file))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise InputError(f"{file} cannot be read: {str(error).strip().splitlines()[-1]}") from None
+    tags = {key: reader.GetMetaData(key).strip() for key in reader.GetMetaDataKeys()}
+    position, orientation = _numbers(tags, POSITION), _numbers(tags, ORIENTATION)
+    depth = reader.GetSize()[2:]
+    if len(position) != 3 or len(orientation) != 6 or depth not in ((), (1,)):
+        raise InputError(f"{file} is not one DICOM slice with a position and an orientation")
+    size, spacing = reader.GetSize(), reader.GetSpacing()
+    return SliceHeader(file, np.array(position), tuple(orientation), (spacing[0], spacing[1]), (size[0], size[1]), tags)
+
+
+def _numbers(tags: dict[str, str], tag: str) -> list[float]:
+    try:
+        return [float(text) for text in tags.get(tag, "").split("\\")]
+    except ValueError:
+        return []
+
+
+def _pixels(file: Path) -> npt.NDArray:
+    try:
+        pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))
+    except RuntimeError as error:
+        raise InputError(f"{file} is truncated or damaged: {str(error).strip().splitlines()[-1]}") from None
+    return pixels.reshape(pixels.shape[-2:])
