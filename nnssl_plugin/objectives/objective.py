@@ -103,12 +103,14 @@ class Objective(nn.Module, ABC):
         views_per_patch: views it draws from each patch, for the voxel budget.
         needs_decoder: whether it wants `Features.decoded`.
         needs_modalities: fewest channels it works with.
+        citations: the papers behind it, for the checkpoints.
     """
 
     Settings: ClassVar[type]
     views_per_patch: ClassVar[int]
     needs_decoder: ClassVar[bool] = False
     needs_modalities: ClassVar[int] = 2
+    citations: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
