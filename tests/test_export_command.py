@@ -149,7 +149,7 @@ def test_less_than_half_is_refused_unless_asked_for(folder: Path, capsys: pytest
     assert export(source, "-o", out, plans="Wide") == 2
     assert "of the encoder's parameters would be transferred, less than half" in capsys.readouterr().err
     assert not out.exists()
-    assert export(source, "-o", out, plans="Wide", *["--allow-partial"]) == 0
+    assert export(source, "-o", out, "--allow-partial", plans="Wide") == 0
     assert 0 < torch.load(out, weights_only=True)["nnssl_plugin"]["provenance"]["transferred"]["encoder"] < 0.5
 
 

@@ -33,7 +33,7 @@ def test_short_sawtooth_keeps_every_stage_or_says_that_it_cannot() -> None:
     assert sawtooth_lengths(4, 0.025, 0.025, 0.05) == (1, 1, 1)
     with pytest.raises(InputError, match=r"finetuning\.epochs=3 leaves nothing .*\(1\) and down \(1\)"):
         sawtooth_lengths(3, 0.025, 0.025, 0.05)
-    with pytest.raises(InputError, match="smaller finetuning.decoder_up_fraction"):
+    with pytest.raises(InputError, match=r"smaller finetuning\.decoder_up_fraction"):
         sawtooth_lengths(100, 0.5, 0.3, 0.2)
 
 

@@ -88,8 +88,11 @@ def file_digest(file: Path) -> str:
 
 def _source(file: Path, checkpoint: Mapping[str, Any], weights: Mapping[str, Tensor], channels: list[str]) -> Source:
     first = r"encoder\.(stem|stages\.0\.0)\.convs\.0\.conv\.weight"
-    inputs = {value.shape[1] for name, value in weights.items() if re.fullmatch(first, name)}
-    if inputs and inputs != {len(channels)}:
-        raise InputError(f"{file}: its first convolution has {inputs} input channels, its record names {channels}")
+    inputs = next((value.shape[1] for name, value in weights.items() if re.fullmatch(first, name)), len(channels))
+    if inputs != len(channels):
+        raise InputError(
+            f"{file}: its first convolution has {inputs} input channels, its record names {len(channels)} "
+            f"({', '.join(channels)})"
+        )
     parent = {"sha256": file_digest(file), **recorded_provenance(checkpoint)}
     return Source(weights, channels, parent, list(checkpoint.get("citations", [])))

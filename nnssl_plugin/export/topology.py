@@ -62,8 +62,8 @@ def transfer(source: Mapping[str, Tensor], network: nn.Module, channels: Sequenc
                 note = "not in the checkpoint"
                 break
             if name in inputs and list(channels) != list(range(value.shape[1])):
-                value, adapted = adapt_input(value, channels), f"{value.shape[1]} input channels → {len(channels)}"
-                note = adapted
+                note = _channels_note(value.shape[1], len(channels))
+                value = adapt_input(value, channels)
             if value.shape != own[name].shape:
                 note = f"{_size(value)} in the checkpoint, {_size(own[name])} here"
                 break
@@ -151,6 +151,10 @@ def _layer_of(name: str) -> str:
     if re.match(r"encoder\.(stages|stem)\.|decoder\.(stages|transpconvs)\.", name):
         return re.sub(r"(\.(conv|norm))?\.[^.]+$", "", name)
     return ".".join(name.split(".")[:2])
+
+
+def _channels_note(before: int, after: int) -> str:
+    return "input channels by name" if before == after else f"{before} input channels → {after}"
 
 
 def _size(value: Tensor) -> str:
