@@ -13,6 +13,9 @@ COMMANDS = {
     "convert": "turn a folder of scans into an nnU-Net data set",
     "plan": "copy a plans file, with settings embedded and, if asked, a smaller network",
     "align": "give a pre-training data set the plans of its target and preprocess it",
+    "export": "adapt a checkpoint to the channels and the network of a target, for -pretrained_weights",
+    "import-nnssl": "the same for a checkpoint of MIC-DKFZ's nnssl",
+    "show": "say what a checkpoint or weights file is made of",
     "evaluate": "score predictions by the conventions of a challenge",
     "study": "the runs of a study file: recipes, label amounts, folds and seeds, through the real nnU-Net commands",
     "demo": "the whole chain on a phantom cohort, through the real nnU-Net commands",
@@ -26,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     modules = {}
     for name, summary in COMMANDS.items():
-        modules[name] = importlib.import_module(f"nnssl_plugin.commands.{name}")
+        modules[name] = importlib.import_module(f"nnssl_plugin.commands.{name.replace('-', '_')}")
         modules[name].add_arguments(subparsers.add_parser(name, help=summary, description=summary))
     args = parser.parse_args(argv)
     try:

@@ -61,10 +61,13 @@ class PretrainingSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class FinetuningSettings:
-    """What `SSLFinetuneTrainer` and `SSLScratchTrainer` do.
+    """What `SSLFinetuneTrainer`, `SSLFinetuneSawtoothTrainer` and `SSLScratchTrainer` do.
 
-    `initial_lr`: peak learning rate of fine-tuning, reached linearly over the first `warmup_fraction` of the epochs,
-    then nnU-Net's polynomial decay. `scratch_initial_lr`: that of training from scratch, without warm-up (nnU-Net's).
+    `initial_lr`: peak learning rate of fine-tuning, reached linearly over `warmup_fraction` of the epochs, then nnU-Net's
+    polynomial decay. `segmentation_lr`: peak of the segmentation layers, which are always new; by default `initial_lr`.
+    `decoder_up_fraction`, `decoder_down_fraction`: shares of the epochs in which the sawtooth trains the decoder alone.
+    `scratch_initial_lr`: that of training from scratch, without warm-up (nnU-Net's).
+    `label_fraction`: share of the fold's training patients whose labels are used, nested for one `label_seed`.
     """
 
     epochs: Count = 1000
@@ -73,7 +76,12 @@ class FinetuningSettings:
     save_every: Count = 50
     initial_lr: Positive = 1e-3
     scratch_initial_lr: Positive = 1e-2
+    segmentation_lr: Positive | None = None
     warmup_fraction: Share = 0.05
+    decoder_up_fraction: Share = 0.025
+    decoder_down_fraction: Share = 0.025
+    label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    label_seed: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0)] | None = None
 
 

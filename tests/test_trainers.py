@@ -62,11 +62,13 @@ def output(
 
 
 def checkpoint(file: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=False)
+    loaded: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     return loaded
 
 
-@pytest.mark.parametrize("name", ["SSLPretrainTrainer", "SSLFinetuneTrainer", "SSLScratchTrainer"])
+@pytest.mark.parametrize(
+    "name", ["SSLPretrainTrainer", "SSLFinetuneTrainer", "SSLFinetuneSawtoothTrainer", "SSLScratchTrainer"]
+)
 def test_nnunet_finds_the_trainers(name: str) -> None:
     found = recursive_find_trainer_class_by_name(name)
     assert found.__name__ == name
@@ -88,6 +90,16 @@ def test_stock_nnunet_loads_the_pretrained_weights(environment: Path, configurat
         assert saved[key].shape == value.shape
         if ".seg_layers." not in key:
             assert torch.equal(saved[key], value)
+    plan = checkpoint(file)["nnssl_adaptation_plan"]
+    assert plan["key_to_encoder"] == "encoder.stages"
+    assert (plan["pretrain_num_input_channels"], plan["architecture_plans"]["arch_class_name"]) == (
+        4,
+        stock.configuration_manager.network_arch_class_name,
+    )
+    record = checkpoint(file)["nnssl_plugin"]["provenance"]
+    assert record["channel_names"] == ["T1", "T1c", "T2", "FLAIR"]
+    assert (record["epochs"], set(record["objectives"])) == (1, {"slem", "contrastive", "restoration"})
+    assert any("SLeM" in paper for entry in checkpoint(file)["citations"] for paper in entry["apa_citations"])
     fresh = get_trainer_from_args(NAME, configuration, 0, "SSLPretrainTrainer", "Tiny", device=CPU)
     fresh.initialize()
     before = fresh.network.state_dict()

@@ -1,4 +1,4 @@
-from nnssl_plugin.training.supervised_trainer import FinetuneTrainer
+from nnssl_plugin.training.finetune_trainer import FinetuneTrainer
 
 
 class SSLFinetuneTrainer(FinetuneTrainer):

@@ -21,6 +21,7 @@ from nnssl_plugin.report.figures import finetuning_curves
 from nnssl_plugin.report.page import facts, page, paragraph, picture, section, table
 from nnssl_plugin.report.sections import dice_section, pretraining_section
 from nnssl_plugin.runs.output import clock
+from nnssl_plugin.training.checkpoint import read_checkpoint
 
 HONESTY = (
     "A handful of synthetic cases and minutes of one computer prove that the chain works, not that pre-training helps: "
@@ -129,8 +130,7 @@ def _commands(folder: Path, steps: Sequence[Step]) -> str:
 
 
 def _logging(folder: Path, run: Run) -> dict[str, Any]:
-    checkpoint = torch.load(folder / run.checkpoint, map_location="cpu", weights_only=False, mmap=True)
-    return dict(checkpoint["logging"])
+    return dict(read_checkpoint(folder / run.checkpoint, mmap=True)["logging"])
 
 
 def _epoch_seconds(logging: dict[str, Any]) -> float:

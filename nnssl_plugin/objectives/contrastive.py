@@ -51,6 +51,7 @@ class CrossModalContrast(Objective):
 
     Settings = ContrastiveSettings
     views_per_patch = 2
+    citations = ("Journal of Biomedical Engineering, 2023, 40(3): 482-491. PMC10307600",)
 
     def __init__(self, settings: ContrastiveSettings, network: NetworkShape) -> None:
         super().__init__()

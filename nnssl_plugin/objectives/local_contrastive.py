@@ -57,6 +57,9 @@ class LocalContrast(Objective):
 
     Settings = LocalContrastiveSettings
     views_per_patch = 2
+    citations = (
+        "van den Oord et al., Representation Learning with Contrastive Predictive Coding, 2018, arXiv 1807.03748",
+    )
 
     def __init__(self, settings: LocalContrastiveSettings, network: NetworkShape) -> None:
         super().__init__()

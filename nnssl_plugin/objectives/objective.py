@@ -107,11 +107,13 @@ class Objective(nn.Module, ABC):
         Settings: pydantic dataclass of its settings; `weight` (of its loss in the total, 0 switches it off) is one.
         views_per_patch: views it draws from each patch, for the voxel budget.
         needs_decoder: whether it wants `Features.decoded`.
+        citations: the papers behind it, for the checkpoints.
     """
 
     Settings: ClassVar[type]
     views_per_patch: ClassVar[int]
     needs_decoder: ClassVar[bool] = False
+    citations: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def fewest_modalities(cls, settings: Any) -> int:

@@ -60,6 +60,9 @@ class SLeM(Objective):
 
     Settings = SLeMSettings
     views_per_patch = 1
+    citations = (
+        "SLeM. Journal of Computer-Aided Design & Computer Graphics, 2025, 37(3): 474-483. doi:10.3724/SP.J.1089.2023-00339",
+    )
 
     def __init__(self, settings: SLeMSettings, network: NetworkShape) -> None:
         super().__init__()

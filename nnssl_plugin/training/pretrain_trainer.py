@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from nnssl_plugin import __version__
 from nnssl_plugin.data.case_index import CaseRecord
 from nnssl_plugin.data.cohort import gather_cohort
 from nnssl_plugin.data.dataset_json import channel_names
@@ -32,15 +31,15 @@ from nnssl_plugin.objectives.objective import NetworkShape, Objective, Objective
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.settings import PretrainingSettings
 from nnssl_plugin.training.checkpoint import (
-    random_state,
+    read_checkpoint,
     restore_random_state,
     save_atomically,
     shareable_init_args,
-    to_cpu,
 )
 from nnssl_plugin.training.objectives_of_run import active_objectives, check_objectives, view_budget
 from nnssl_plugin.training.pretext_logger import CHANCE, PretextLogger
 from nnssl_plugin.training.pretext_validation import validate_pretext
+from nnssl_plugin.training.pretrain_checkpoint import BEST_MEASURE, pretraining_checkpoint, restore_pretraining
 from nnssl_plugin.training.run_checks import (
     RECORD,
     check_run,
@@ -57,7 +56,6 @@ GRADIENT_NORM = 12
 SKIPPED = "skipped"
 # Share of an epoch's steps with a non-finite loss above which going on is a waste.
 MOST_SKIPPED = 0.5
-BEST_MEASURE = "moving average of the pretext loss without augmentation (lower is better)"
 
 
 class PretrainTrainer(nnUNetTrainer):
@@ -374,28 +372,7 @@ class PretrainTrainer(nnUNetTrainer):
         if self.disable_checkpointing:
             self.print_to_log_file("No checkpoint written, checkpointing is disabled")
             return
-        save_atomically(
-            to_cpu(
-                {
-                    "network_weights": dict(self.network.state_dict()),
-                    "optimizer_state": self.optimizer.state_dict(),
-                    "grad_scaler_state": self.grad_scaler.state_dict() if self.grad_scaler is not None else None,
-                    "logging": self.logger.get_checkpoint(),
-                    "_best_ema": self._best_ema,
-                    "current_epoch": self.current_epoch + 1,
-                    "init_args": self.my_init_kwargs,
-                    "trainer_name": type(self).__name__,
-                    "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
-                    "nnssl_plugin": {
-                        "version": __version__,
-                        "best_measure": BEST_MEASURE,
-                        "heads": dict(self.pretraining_network.objectives.state_dict()),
-                        "random_state": random_state(self.generator),
-                    },
-                }
-            ),
-            filename,
-        )
+        save_atomically(pretraining_checkpoint(self), filename)
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
         """Resume: network, heads, optimiser, scaler, log and random state."""
@@ -403,20 +380,9 @@ class PretrainTrainer(nnUNetTrainer):
             self.initialize()
         checkpoint = filename_or_checkpoint
         if isinstance(checkpoint, str):
-            checkpoint = torch.load(checkpoint, map_location="cpu", weights_only=False)
+            checkpoint = read_checkpoint(checkpoint)
         refuse_other_settings(str(filename_or_checkpoint), checkpoint["init_args"], asdict(self.settings))
-        self.network.load_state_dict(checkpoint["network_weights"])
-        self.pretraining_network.objectives.load_state_dict(checkpoint["nnssl_plugin"]["heads"])
-        self.optimizer.load_state_dict(checkpoint["optimizer_state"])
-        if self.grad_scaler is not None and checkpoint["grad_scaler_state"] is not None:
-            self.grad_scaler.load_state_dict(checkpoint["grad_scaler_state"])
-        self.logger.load_checkpoint(checkpoint["logging"])
-        self._best_ema = checkpoint["_best_ema"]
-        self.current_epoch = checkpoint["current_epoch"]
-        self.my_init_kwargs = checkpoint["init_args"]
-        self.inference_allowed_mirroring_axes = checkpoint["inference_allowed_mirroring_axes"]
-        # Starting the loaders draws random numbers, so the state is set after that.
-        self.random_state_to_restore = checkpoint["nnssl_plugin"]["random_state"]
+        restore_pretraining(self, checkpoint)
 
     # ------------------------------------------------------------- validation
 

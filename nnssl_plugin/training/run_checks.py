@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -13,6 +12,7 @@ from nnssl_plugin.data.dataset_json import is_unlabelled
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.nnunet import check_nnunet, folder_of
 from nnssl_plugin.settings import Settings, settings_from_plans
+from nnssl_plugin.training.checkpoint import read_checkpoint
 
 # Where nnU-Net's `init_args` of a checkpoint hold the record of the run.
 RECORD = "nnssl_plugin"
@@ -86,7 +86,7 @@ def refuse_finished_run(output_folder: Path, record: Mapping[str, Any]) -> None:
     final = output_folder / "checkpoint_final.pth"
     if not final.is_file():
         return
-    finished = torch.load(final, map_location="cpu", weights_only=False, mmap=True)["init_args"]
+    finished = read_checkpoint(final, mmap=True)["init_args"]
     changed = differences(finished.get(RECORD, {}), record)
     if changed:
         raise InputError(

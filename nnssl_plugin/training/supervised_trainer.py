@@ -1,16 +1,18 @@
-import hashlib
+import io
 from abc import ABC, abstractmethod
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from torch.optim import Optimizer
 
-from nnssl_plugin.errors import InputError
-from nnssl_plugin.training.checkpoint import shareable_init_args
+from nnssl_plugin.data.dataset_json import channel_names, patient_of
+from nnssl_plugin.data.label_subset import label_subset
+from nnssl_plugin.training.background_plateau import LOG_KEY, plateau, predicted_foreground
+from nnssl_plugin.training.checkpoint import save_atomically, shareable_init_args, to_plain
+from nnssl_plugin.training.parameter_groups import unwrapped
+from nnssl_plugin.training.provenance import NNUNET, digest, provenance
 from nnssl_plugin.training.run_checks import (
     RECORD,
     check_run,
@@ -20,15 +22,20 @@ from nnssl_plugin.training.run_checks import (
     run_record,
 )
 from nnssl_plugin.training.seeding import seed_everything, start_seed
-from nnssl_plugin.training.warmup_schedule import WarmupPolyLR
+
+STOCK_NETWORKS = "dynamic_network_architectures."
 
 
 class SupervisedTrainer(nnUNetTrainer, ABC):
     """nnU-Net's training with the plugin's `finetuning` settings; what fine-tuning and its control have in common.
 
     Network, loss, augmentation, validation and file formats are nnU-Net's. Refuses unlabelled data sets and finished
-    runs of other settings.
+    runs of other settings. A network that nnU-Net itself can build is saved as nnUNetTrainer's, so that predicting with
+    it needs nothing of the plugin.
     """
+
+    is_ddp: bool
+    current_epoch: int
 
     def __init__(
         self,
@@ -40,13 +47,19 @@ class SupervisedTrainer(nnUNetTrainer, ABC):
     ) -> None:
         self.settings = check_run(plans, configuration, dataset_json).finetuning
         refuse_unlabelled(dataset_json, plans["dataset_name"])
+        self.check_settings()
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.my_init_kwargs: dict[str, Any] = shareable_init_args(self.my_init_kwargs)
         self.num_epochs = self.settings.epochs
         self.num_iterations_per_epoch = self.settings.iterations_per_epoch
         self.num_val_iterations_per_epoch = self.settings.validation_iterations
         self.save_every = self.settings.save_every
+        self.logger.local_logger.my_fantastic_logging[LOG_KEY] = []
         self.resumed = False
+        self.initial_weights = "none"
+
+    def check_settings(self) -> None:
+        """Refuse settings that this trainer cannot follow, before anything is made."""
 
     def initialize(self) -> None:
         """As nnU-Net, seeded; remembers the fresh weights, to tell later whether others were loaded."""
@@ -56,16 +69,25 @@ class SupervisedTrainer(nnUNetTrainer, ABC):
         self.fresh_weights = self._encoder_digest()
 
     def _encoder_digest(self) -> str:
-        network = self.network.module if self.is_ddp else self.network
-        network = getattr(network, "_orig_mod", network)
-        digest = hashlib.sha256()
-        for parameter in network.encoder.parameters():
-            digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return digest(unwrapped(self.network).encoder.parameters())
 
     def weights_were_loaded(self) -> bool:
         """Whether `-pretrained_weights` replaced the weights this trainer initialised."""
         return self._encoder_digest() != self.fresh_weights
+
+    def do_split(self) -> tuple[list[str], list[str]]:
+        """nnU-Net's split, of whose training cases `finetuning.label_fraction` keeps some patients."""
+        training, validation = super().do_split()
+        if self.settings.label_fraction == 1:
+            return training, validation
+        patients = {case: patient_of(self.dataset_json, case) for case in training}
+        kept = label_subset(patients, self.settings.label_seed, fraction=self.settings.label_fraction)
+        self.print_to_log_file(
+            f"Labels of {len({patients[case] for case in kept})} of {len(set(patients.values()))} training patients are "
+            f"used ({len(kept)} cases; finetuning.label_fraction {self.settings.label_fraction:g}, seed "
+            f"{self.settings.label_seed})"
+        )
+        return kept, validation
 
     def on_train_start(self) -> None:
         """Record what training starts from; refuse to overwrite a finished run made otherwise."""
@@ -73,11 +95,13 @@ class SupervisedTrainer(nnUNetTrainer, ABC):
             self.initialize()
         if not self.resumed:
             self.check_weights()
+            if self.weights_were_loaded():
+                self.initial_weights = self._encoder_digest()
             record = run_record(
                 asdict(self.settings),
                 self.configuration_manager.configuration,
                 self.do_split()[0],
-                initial_weights=self._encoder_digest() if self.weights_were_loaded() else "none",
+                initial_weights=self.initial_weights,
             )
             refuse_finished_run(Path(self.output_folder), record)
             self.my_init_kwargs[RECORD] = record
@@ -92,52 +116,55 @@ class SupervisedTrainer(nnUNetTrainer, ABC):
         super().load_checkpoint(filename_or_checkpoint)
         refuse_other_settings(str(filename_or_checkpoint), self.my_init_kwargs, asdict(self.settings))
         self.resumed = True
+        self.initial_weights = self.my_init_kwargs.get(RECORD, {}).get("initial_weights", "none")
         if self.settings.seed is not None:
             # Not the patches of the first epochs again.
             seed_everything(start_seed(self.settings.seed, self.local_rank, self.current_epoch))
 
+    def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
+        """As nnU-Net; logs how much foreground is predicted."""
+        super().on_validation_epoch_end(val_outputs)
+        share = predicted_foreground(val_outputs, self.is_ddp)
+        self.logger.log(LOG_KEY, share, self.current_epoch)
+        self.print_to_log_file(f"Predicted foreground: {share:.3f} of the reference's")
+
+    def on_train_end(self) -> None:
+        """As nnU-Net, after saying how long the run predicted background only."""
+        background = plateau(self.logger.get_value(LOG_KEY, step=None))
+        last = f", the last of them epoch {background[-1]}" if background else ""
+        self.print_to_log_file(
+            f"{len(background)} of {self.num_epochs} epochs ({len(background) * self.num_iterations_per_epoch} steps) ended "
+            f"with background only{last}"
+        )
+        super().on_train_end()
+
     def save_checkpoint(self, filename: str) -> None:
-        """As nnU-Net, but a process killed meanwhile leaves the previous file intact."""
+        """nnU-Net's checkpoint, with what it is made of, written whole or not at all."""
         if self.local_rank != 0 or self.disable_checkpointing:
             super().save_checkpoint(filename)
             return
-        partial = Path(f"{filename}.part")
-        super().save_checkpoint(str(partial))
-        partial.replace(filename)
+        # nnU-Net hands the name to torch.save, which takes a stream as well.
+        stream = io.BytesIO()
+        super().save_checkpoint(stream)
+        stream.seek(0)
+        content = torch.load(stream, map_location="cpu", weights_only=False)
+        own = {"citations": [NNUNET], "nnssl_plugin": {"provenance": self._provenance()}}
+        if self.configuration_manager.network_arch_class_name.startswith(STOCK_NETWORKS):
+            own["trainer_name"] = nnUNetTrainer.__name__
+        save_atomically(to_plain({**content, **own}), filename)
 
-
-class FinetuneTrainer(SupervisedTrainer):
-    """Fine-tuning: warm-up to `finetuning.initial_lr`, then polynomial decay; needs `-pretrained_weights`."""
-
-    def configure_optimizers(self) -> tuple[Optimizer, WarmupPolyLR]:
-        """nnU-Net's optimiser under the warm-up schedule."""
-        self.initial_lr = self.settings.initial_lr
-        optimizer, _ = super().configure_optimizers()
-        warmup = round(self.settings.warmup_fraction * self.num_epochs)
-        return optimizer, WarmupPolyLR(optimizer, self.initial_lr, self.num_epochs, min(warmup, self.num_epochs - 1))
-
-    def check_weights(self) -> None:
-        """Refuse a start without weights: it would be training from scratch in disguise."""
-        if not self.weights_were_loaded():
-            raise InputError(
-                f"{type(self).__name__} was started without weights: add -pretrained_weights CHECKPOINT, --c to resume, or "
-                "train from scratch with SSLScratchTrainer"
-            )
-
-
-class ScratchTrainer(SupervisedTrainer):
-    """The control: the same run from nnU-Net's initialisation, at `finetuning.scratch_initial_lr`, nnU-Net's schedule."""
-
-    def configure_optimizers(self) -> tuple[Optimizer, PolyLRScheduler]:
-        """nnU-Net's optimiser and schedule."""
-        self.initial_lr = self.settings.scratch_initial_lr
-        optimizer, schedule = super().configure_optimizers()
-        return optimizer, schedule
-
-    def check_weights(self) -> None:
-        """Refuse a start with weights: it would be no control."""
-        if self.weights_were_loaded():
-            raise InputError(
-                f"{type(self).__name__} was started with -pretrained_weights; it is the control that has none. "
-                "Use SSLFinetuneTrainer"
-            )
+    def _provenance(self) -> dict[str, Any]:
+        return provenance(
+            type(self).__name__,
+            self.plans_manager.dataset_name,
+            channel_names(self.dataset_json),
+            self.configuration_name,
+            plans=self.plans_manager.plans_name,
+            fold=self.fold,
+            epochs=self.current_epoch + 1,
+            iterations_per_epoch=self.num_iterations_per_epoch,
+            label_fraction=self.settings.label_fraction,
+            initial_weights=self.initial_weights,
+            encoder_sha256=self._encoder_digest(),
+            background_only_epochs=len(plateau(self.logger.get_value(LOG_KEY, step=None))),
+        )

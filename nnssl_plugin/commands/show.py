@@ -1,0 +1,20 @@
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `nnssl_plugin show`."""
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="checkpoint of nnU-Net, nnssl or this plugin, or weights"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what the file is made of."""
+    from nnssl_plugin.export.description import describe
+    from nnssl_plugin.export.source import file_digest
+    from nnssl_plugin.training.checkpoint import read_checkpoint
+
+    lines = describe(read_checkpoint(args.file, mmap=True))
+    print("\n".join([str(args.file), f"sha256: {file_digest(args.file)}", *lines]))
+    return 0

@@ -1,0 +1,228 @@
+"""Fine-tuning inside the real nnU-Net, on a tiny preprocessed data set: schedules, resuming, labels, inference."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from nnssl_plugin.commands.trainers import trainers_folder
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.export.description import describe
+from nnssl_plugin.training.checkpoint import read_checkpoint
+from nnssl_plugin.training.parameter_groups import DECODER, ENCODER, SEGMENTATION
+from tests.synthetic import MODALITIES, NAME, brain, make_plans, write_dataset
+
+CPU = torch.device("cpu")
+TINY = {"epochs": 6, "iterations_per_epoch": 1, "validation_iterations": 1, "save_every": 1, "seed": 3}
+PATIENTS = {f"case{i:02d}": {"patient": f"p{i // 2}", "missing": []} for i in range(6)}
+
+
+@pytest.fixture
+def folder(nnunet_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("nnUNet_extTrainer", str(trainers_folder()))
+    monkeypatch.setenv("nnUNet_n_proc_DA", "0")
+    torch.set_num_threads(1)
+    return nnunet_folders
+
+
+def prepare(folder: Path, **finetuning: Any) -> None:
+    plans = make_plans({"finetuning": {**TINY, **finetuning}})
+    write_dataset(folder, plans, nnssl_plugin={"unlabelled": False, "cases": PATIENTS})
+
+
+def trainer(name: str, resume: bool = False) -> Any:
+    return get_trainer_from_args(NAME, "3d_fullres", 0, name, "Tiny", resume, device=CPU)
+
+
+def weights_file(folder: Path) -> Path:
+    """Other weights than a trainer would start from, as a pre-training would leave them."""
+    stock = trainer("nnUNetTrainer")
+    torch.manual_seed(11)
+    stock.initialize()
+    torch.save({"network_weights": stock.network.state_dict()}, folder / "weights.pth")
+    return folder / "weights.pth"
+
+
+def started(name: str, weights: Path) -> Any:
+    found = trainer(name)
+    maybe_load_checkpoint(found, False, False, str(weights))
+    return found
+
+
+def traced(found: Any, stop: int | None = None) -> list[tuple[int, dict[str, float], set[str]]]:
+    """Run a trainer; per epoch: its learning rates by part, and the parts that did not change.
+
+    `stop`: the epoch in whose middle it is stopped, as a kill would.
+    """
+    trace: list[tuple[int, dict[str, float], set[str]]] = []
+    before: dict[str, list[torch.Tensor]] = {}
+    start, end, step = found.on_train_epoch_start, found.on_train_epoch_end, found.train_step
+
+    def on_start() -> None:
+        start()
+        before.update({g["name"]: [p.detach().clone() for p in g["params"]] for g in found.optimizer.param_groups})
+
+    def on_end(outputs: list[dict]) -> None:
+        rates = {group["name"]: group["lr"] for group in found.optimizer.param_groups}
+        frozen = {
+            group["name"]
+            for group in found.optimizer.param_groups
+            if all(torch.equal(p, old) for p, old in zip(group["params"], before[group["name"]], strict=True))
+        }
+        trace.append((found.current_epoch, rates, frozen))
+        end(outputs)
+
+    def train_step(batch: dict) -> dict:
+        if found.current_epoch == stop:
+            raise KeyboardInterrupt
+        return step(batch)
+
+    found.on_train_epoch_start, found.on_train_epoch_end, found.train_step = on_start, on_end, train_step
+    if stop is None:
+        found.run_training()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            found.run_training()
+    return trace
+
+
+@pytest.mark.parametrize(
+    ("name", "stops"), [("SSLFinetuneSawtoothTrainer", [1, 2, 3, 4]), ("SSLFinetuneTrainer", [1, 3])]
+)
+def test_resumed_in_any_stage_the_trace_is_the_uninterrupted_one(folder: Path, name: str, stops: list[int]) -> None:
+    """Stages of the sawtooth: decoder up (epoch 0), down (1), whole network's warm-up (2), polynomial (3 to 5)."""
+    prepare(folder, segmentation_lr=0.02, warmup_fraction=0.17)
+    weights = weights_file(folder)
+    whole = traced(started(name, weights))
+    assert [epoch for epoch, *_ in whole] == list(range(6))
+    frozen = [parts for *_, parts in whole]
+    sawtooth = name.endswith("SawtoothTrainer")
+    assert frozen == ([{ENCODER}] * 2 + [set()] * 4 if sawtooth else [set()] * 6)
+    for _, rates, _ in whole:
+        assert rates[SEGMENTATION] == pytest.approx(20 * rates[DECODER]), "the same shape, another peak"
+    for stop in stops:
+        results = folder / "nnUNet_results"
+        for file in results.rglob("*.pth"):
+            file.unlink()
+        first = traced(started(name, weights), stop)
+        resumed = trainer(name, resume=True)
+        maybe_load_checkpoint(resumed, True, False)
+        assert resumed.current_epoch == stop
+        assert first + traced(resumed) == whole, f"stopped in epoch {stop}"
+
+
+def test_parameter_groups_hold_every_parameter_once_with_nnunets_settings(folder: Path) -> None:
+    prepare(folder)
+    found = trainer("SSLFinetuneTrainer")
+    found.initialize()
+    stock = trainer("nnUNetTrainer")
+    stock.initialize()
+    groups = {group["name"]: group for group in found.optimizer.param_groups}
+    assert list(groups) == [DECODER, ENCODER, SEGMENTATION]
+    grouped = [id(p) for group in groups.values() for p in group["params"]]
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) == {id(p) for p in found.network.parameters()}
+    assert {id(p) for p in groups[SEGMENTATION]["params"]} == {
+        id(p) for p in found.network.decoder.seg_layers.parameters()
+    }
+    for option in ("momentum", "nesterov", "weight_decay"):
+        assert {group[option] for group in groups.values()} == {stock.optimizer.param_groups[0][option]}
+    assert found.enable_deep_supervision
+
+
+def test_settings_that_leave_no_room_stop_before_any_work(folder: Path) -> None:
+    prepare(folder, epochs=3)
+    with pytest.raises(InputError, match=r"finetuning\.epochs=3 leaves nothing"):
+        trainer("SSLFinetuneSawtoothTrainer")
+    assert not any((folder / "nnUNet_results").iterdir())
+    assert trainer("SSLFinetuneTrainer").num_epochs == 3
+
+
+def test_label_fraction_takes_whole_training_patients_and_leaves_validation(folder: Path) -> None:
+    everything = {}
+    for fraction in (0.5, 1.0):
+        prepare(folder, label_fraction=fraction)
+        for name in ("SSLFinetuneTrainer", "SSLScratchTrainer"):
+            training, validation = trainer(name).do_split()
+            assert validation == ["case04", "case05"], "of the split"
+            everything[fraction, name] = training
+    # Patients p0 (cases 0, 1) and p1 (cases 2, 3) train fold 0.
+    assert everything[1.0, "SSLFinetuneTrainer"] == ["case00", "case01", "case02", "case03"]
+    half = everything[0.5, "SSLFinetuneTrainer"]
+    assert half in (["case00", "case01"], ["case02", "case03"])
+    assert half == everything[0.5, "SSLScratchTrainer"]
+
+
+def test_finetuned_stock_network_needs_no_plugin_to_predict(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(folder, epochs=1)
+    found = started("SSLFinetuneTrainer", weights_file(folder))
+    found.run_training()
+    output = Path(found.output_folder)
+    saved = torch.load(output / "checkpoint_final.pth", weights_only=True)
+    assert saved["trainer_name"] == "nnUNetTrainer"
+    record = saved["nnssl_plugin"]["provenance"]
+    assert record["made_by"] == "SSLFinetuneTrainer"
+    assert record["initial_weights"] != "none"
+    assert record["initial_weights"] != record["encoder_sha256"]
+    assert f"initial weights: {record['initial_weights']}" in describe(read_checkpoint(output / "checkpoint_final.pth"))
+    log = next(output.glob("training_log_*.txt")).read_text()
+    assert "ended with background only" in log
+    assert "Predicted foreground: " in log
+    assert "Stage: " in log
+
+    monkeypatch.delenv("nnUNet_extTrainer")
+    predictor = nnUNetPredictor(device=CPU, perform_everything_on_device=False, allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(output.parent), (0,))
+    assert predictor.trainer_name == nnUNetTrainer.__name__
+    image = torch.from_numpy(brain(5, len(MODALITIES)))
+    found.set_deep_supervision_enabled(False)
+    found.network.eval()
+    own = nnUNetPredictor(device=CPU, perform_everything_on_device=False, allow_tqdm=False)
+    own.manual_initialization(
+        found.network,
+        found.plans_manager,
+        found.configuration_manager,
+        [found.network.state_dict()],
+        found.dataset_json,
+        "SSLFinetuneTrainer",
+        found.inference_allowed_mirroring_axes,
+    )
+    expected = own.predict_logits_from_preprocessed_data(image)
+    assert np.array_equal(predictor.predict_logits_from_preprocessed_data(image).numpy(), expected.numpy())
+
+
+def test_network_of_the_plugin_keeps_its_trainer(folder: Path) -> None:
+    plans = make_plans({"finetuning": {**TINY, "epochs": 1}})
+    plans["configurations"]["3d_fullres"]["architecture"]["network_class_name"] = "tests.fusion_network.FusionUNet"
+    write_dataset(folder, plans)
+    found = trainer("SSLScratchTrainer")
+    found.initialize()
+    found.save_checkpoint(str(folder / "checkpoint.pth"))
+    assert torch.load(folder / "checkpoint.pth", weights_only=True)["trainer_name"] == "SSLScratchTrainer"
+
+
+def test_stock_trainer_takes_the_weights_and_resumes(folder: Path) -> None:
+    """`nnUNetTrainer` beside our trainers, on the same plans."""
+    prepare(folder)
+    found = started("nnUNetTrainer", weights_file(folder))
+    found.num_epochs, found.num_iterations_per_epoch, found.num_val_iterations_per_epoch, found.save_every = 3, 1, 1, 1
+    traced_epochs: list[int] = []
+    end = found.on_epoch_end
+
+    def on_end() -> None:
+        end()
+        traced_epochs.append(found.current_epoch)
+        if found.current_epoch == 2:
+            raise KeyboardInterrupt
+
+    found.on_epoch_end = on_end
+    with pytest.raises(KeyboardInterrupt):
+        found.run_training()
+    again = trainer("nnUNetTrainer", resume=True)
+    maybe_load_checkpoint(again, True, False)
+    assert again.current_epoch == 2

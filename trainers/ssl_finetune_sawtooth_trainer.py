@@ -1,0 +1,5 @@
+from nnssl_plugin.training.finetune_trainer import SawtoothTrainer
+
+
+class SSLFinetuneSawtoothTrainer(SawtoothTrainer):
+    """Fine-tunes pre-trained weights, the decoder first: `nnUNetv2_train … -tr SSLFinetuneSawtoothTrainer -pretrained_weights CHECKPOINT`."""
