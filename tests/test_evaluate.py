@@ -11,7 +11,8 @@ import SimpleITK as sitk
 
 from nnssl_plugin.commands import evaluate
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.evaluation.brats import evaluate_brats
+from nnssl_plugin.evaluation.evaluate import evaluate_folder
+from nnssl_plugin.evaluation.metrics import brats_metrics
 from nnssl_plugin.evaluation.regions import BRATS_CONVENTIONS, convention_from_dataset_json
 
 REGION_LABELS = {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [1, 3], "enhancing tumor": [3]}
@@ -33,6 +34,12 @@ def command(*arguments: str | Path) -> int:
     parser = argparse.ArgumentParser()
     evaluate.add_arguments(parser)
     return evaluate.run(parser.parse_args(["brats", *map(str, arguments)]))
+
+
+def run_evaluation(*arguments: str | Path) -> int:
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    return evaluate.run(parser.parse_args([*map(str, arguments)]))
 
 
 def reference_dice(prediction: np.ndarray, reference: np.ndarray, members: set[int]) -> float:
@@ -99,7 +106,7 @@ def test_regions_are_never_guessed(dataset_json: dict[str, Any], message: str) -
 
 
 def test_named_conventions() -> None:
-    assert tuple(BRATS_CONVENTIONS) == evaluate.CONVENTIONS
+    assert list(BRATS_CONVENTIONS) == list(evaluate.CONVENTIONS["brats"])
     for convention in BRATS_CONVENTIONS.values():
         wt, tc, et = (set(convention.regions[region]) for region in ("WT", "TC", "ET"))
         assert et < tc < wt == convention.labels - {0}
@@ -107,7 +114,7 @@ def test_named_conventions() -> None:
 
 
 def test_scores_equal_brute_force(folders: tuple[Path, Path]) -> None:
-    results = evaluate_brats(*folders, BRATS_CONVENTIONS["brats2023"])
+    results = evaluate_folder(*folders, BRATS_CONVENTIONS["brats2023"], brats_metrics)
     assert results["problems"] == []
     for case in "ab":
         pair = random_labels(ord(case)), random_labels(ord(case) + 1)
@@ -117,7 +124,7 @@ def test_scores_equal_brute_force(folders: tuple[Path, Path]) -> None:
     enhancing = [results["cases"][case]["ET"]["Dice"] for case in ("a", "b")]
     assert results["mean"]["ET"]["Dice"] == pytest.approx((sum(enhancing) + 1) / 3)
     assert results["mean_nnunet"]["ET"]["Dice"] == pytest.approx(sum(enhancing) / 2)
-    assert results["mean_nnunet"]["WT"] == results["mean"]["WT"]
+    assert results["mean_nnunet"]["WT"]["Dice"] == results["mean"]["WT"]["Dice"]
 
 
 def test_command_writes_json_csv_and_table(
@@ -247,11 +254,86 @@ def test_real_segmentations(real_data: Path, tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         sitk.WriteImage(content, str(tmp_path / folder / f"{case}.nii.gz"), True, 1)
     convention = BRATS_CONVENTIONS["brats2023"]
-    equal = evaluate_brats(tmp_path / "equal", tmp_path / "references", convention)
+    equal = evaluate_folder(tmp_path / "equal", tmp_path / "references", convention, brats_metrics)
     assert [equal["mean"][region]["Dice"] for region in ("WT", "TC", "ET")] == [1, 1, 1]
-    moved = evaluate_brats(tmp_path / "shifted", tmp_path / "references", convention)
+    moved = evaluate_folder(tmp_path / "shifted", tmp_path / "references", convention, brats_metrics)
     for region, members in convention.regions.items():
         mask = np.isin(labels, members)
         overlap = mask[..., 2:] & mask[..., :-2]
         assert moved["mean"][region]["Dice"] == pytest.approx(overlap.sum() / mask.sum(), abs=1e-9)
         assert 0.3 < moved["mean"][region]["Dice"] < 1
+
+
+def test_what_is_undefined_is_counted(tmp_path: Path) -> None:
+    """Neither case has the right kidney in its reference; one prediction invents it."""
+    for case, organs, predicted in (("a", (0, 63), (0, 63, 126)), ("b", (0, 63, 252), (0, 63, 252))):
+        write(tmp_path / "references" / f"{case}.nii.gz", random_labels(1, organs))
+        write(tmp_path / "predictions" / f"{case}.nii.gz", random_labels(2, predicted))
+    arguments = ["chaos", tmp_path / "predictions", "-g", tmp_path / "references", "--convention", "chaos"]
+    assert run_evaluation(*arguments) == 0
+    results = json.loads((tmp_path / "predictions" / "chaos.json").read_text())
+    assert list(results["mean"]) == ["liver", "right kidney", "left kidney", "spleen"]
+    assert results["undefined"] == {"right kidney": {"RAVD": 1}}
+    assert results["cases"]["a"]["right kidney"]["RAVD"] is None
+    assert results["mean"]["right kidney"]["RAVD"] == 0
+    assert results["cases"]["a"]["right kidney"]["Dice"] == 0
+    assert results["cases"]["b"]["right kidney"] == {"Dice": 1, "RAVD": 0, "ASSD": 0, "MSSD": 0}
+    assert results["cases"]["b"]["left kidney"]["Dice"] == 1
+
+
+def test_regions_of_any_data_set(folders: tuple[Path, Path]) -> None:
+    labels = {"background": 0, "anterior": 1, "whole": [1, 2, 3], "posterior": 2, "rest": 3}
+    (folders[0] / "dataset.json").write_text(json.dumps({"labels": labels}))
+    assert run_evaluation("regions", folders[0], "-g", folders[1]) == 0
+    results = json.loads((folders[0] / "regions.json").read_text())
+    assert results["regions"] == {"anterior": [1], "whole": [1, 2, 3], "posterior": [2], "rest": [3]}
+    expected = reference_dice(random_labels(ord("a")), random_labels(ord("a") + 1), {2})
+    assert results["cases"]["a"]["posterior"]["Dice"] == pytest.approx(expected)
+    assert set(results["mean"]["whole"]) == {"Dice", "HD95", "Sensitivity", "Specificity"}
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "labels", "message"),
+    [
+        ("chaos", {"background": 0, "tumour": 1}, "none of CHAOS's organs.*'tumour'"),
+        ("regions", {"background": 0}, "no label but the background"),
+        ("regions", {"background": 0, "a": 1, "ignore": 2}, "ignore"),
+    ],
+)
+def test_label_names_that_give_no_region(folders, evaluation: str, labels: dict, message: str) -> None:
+    (folders[0] / "dataset.json").write_text(json.dumps({"labels": labels}))
+    with pytest.raises(InputError, match=message):
+        run_evaluation(evaluation, folders[0], "-g", folders[1])
+
+
+def test_without_dataset_json_regions_are_not_guessed(folders: tuple[Path, Path]) -> None:
+    with pytest.raises(InputError, match="name it with --dataset-json FILE"):
+        run_evaluation("regions", folders[0], "-g", folders[1])
+
+
+def test_tables_and_page(folders: tuple[Path, Path]) -> None:
+    assert command(folders[0], "-g", folders[1], "--convention", "brats2023") == 0
+    results = json.loads((folders[0] / "brats.json").read_text())
+    wt = [f"{results['mean']['WT'][metric]:.4f}" for metric in ("Dice", "Sensitivity")]
+    markdown = (folders[0] / "brats.md").read_text().splitlines()
+    assert [markdown[2].split(" | ")[i] for i in (1, 3)] == wt
+    latex = (folders[0] / "brats.tex").read_text()
+    assert latex.startswith("\\begin{tabular}{lrrrrrr}\n")
+    assert f"WT & {wt[0]} & " in latex
+    page = (folders[0] / "brats.html").read_text()
+    assert not re.search(r'(src|href)="(http|//)', page)
+    assert page.count("data:image/png;base64,") == 6
+    assert "the images are not in nnUNet_raw" in page
+
+
+def test_pictures_of_the_worst_and_best_cases(validation: Path, nnunet_folders: Path) -> None:
+    model = validation.parents[1]
+    described = {**DATASET_JSON, "channel_names": {"0": "FLAIR"}}
+    (model / "dataset.json").write_text(json.dumps(described))
+    for case in "ab":
+        path = nnunet_folders / "nnUNet_raw" / model.parent.name / "imagesTr" / f"{case}_0000.nii.gz"
+        write(path, random_labels(5))
+    assert command(validation) == 0
+    page = (validation / "brats.html").read_text()
+    assert "Worst cases by mean Dice" in page
+    assert page.count("data:image/png;base64,") == 6 + 2

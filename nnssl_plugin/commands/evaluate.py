@@ -1,64 +1,88 @@
 import argparse
-import csv
-import io
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnssl_plugin.atomic import write_text
 from nnssl_plugin.errors import InputError
 
 if TYPE_CHECKING:
     from nnssl_plugin.evaluation.regions import LabelConvention
 
-CONVENTIONS = ("brats2023", "brats2020")
+SUMMARIES = {
+    "brats": "WT, TC and ET of BraTS: Dice, HD95, sensitivity, specificity, lesion-wise Dice and HD95 of 2023",
+    "chaos": "organs of CHAOS: Dice, RAVD (%%), ASSD and MSSD (mm)",
+    "regions": "every label or region of a dataset.json: Dice, HD95 (mm), sensitivity, specificity",
+}
+CONVENTIONS = {
+    "brats": {
+        "brats2023": "1 necrotic core, 2 oedema, 3 enhancing tumour",
+        "brats2020": "1 necrotic core, 2 oedema, 4 enhancing tumour",
+    },
+    "chaos": {"chaos": "63 liver, 126 right kidney, 189 left kidney, 252 spleen"},
+    "regions": {},
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `nnssl_plugin evaluate`: one subcommand per challenge."""
-    challenges = parser.add_subparsers(dest="challenge", required=True, metavar="CHALLENGE")
-    summary = "WT, TC and ET Dice of BraTS, per case and mean"
-    brats = challenges.add_parser("brats", help=summary, description=summary)
-    brats.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="e.g. …/fold_0/validation")
-    brats.add_argument(
-        "-g",
-        type=Path,
-        metavar="REFERENCES",
-        help="folder; default in a results folder: the data set's gt_segmentations",
-    )
-    labels = brats.add_mutually_exclusive_group()
-    labels.add_argument(
-        "--convention",
-        choices=CONVENTIONS,
-        help="label values: 1 necrotic core, 2 oedema, and enhancing tumour 3 (brats2023) or 4 (brats2020)",
-    )
-    labels.add_argument("--dataset-json", type=Path, metavar="FILE", help="read the regions from its label names")
-    brats.add_argument("-o", type=Path, metavar="JSON", help="default: PREDICTIONS/brats.json; a .csv goes beside it")
+    """Arguments of `nnssl_plugin evaluate`: one subcommand per evaluation."""
+    evaluations = parser.add_subparsers(dest="challenge", required=True, metavar="EVALUATION")
+    for name, summary in SUMMARIES.items():
+        one = evaluations.add_parser(name, help=summary, description=summary)
+        one.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="e.g. …/fold_0/validation")
+        one.add_argument(
+            "-g",
+            type=Path,
+            metavar="REFERENCES",
+            help="folder; default in a results folder: the data set's gt_segmentations",
+        )
+        labels = one.add_mutually_exclusive_group()
+        if CONVENTIONS[name]:
+            meaning = "; ".join(f"{key}: {values}" for key, values in CONVENTIONS[name].items())
+            labels.add_argument("--convention", choices=list(CONVENTIONS[name]), help=f"label values. {meaning}")
+        labels.add_argument("--dataset-json", type=Path, metavar="FILE", help="take the regions from its label names")
+        one.add_argument(
+            "-o", type=Path, metavar="JSON", help=f"default: PREDICTIONS/{name}.json; tables and a page go beside it"
+        )
 
 
 def run(args: argparse.Namespace) -> int:
     """Score, print and save; 1 if any case could not be scored."""
-    from nnssl_plugin.evaluation.brats import evaluate_brats
+    from nnssl_plugin.atomic import write_text
+    from nnssl_plugin.evaluation.evaluate import evaluate_folder
+    from nnssl_plugin.evaluation.metrics import brats_metrics, chaos_metrics, region_metrics
     from nnssl_plugin.evaluation.results_folder import dataset_json_of, validation_cases
+    from nnssl_plugin.report.evaluation_page import evaluation_page
+    from nnssl_plugin.report.evaluation_table import case_table, mean_table
 
     predictions = args.predictions.resolve()
     if not predictions.is_dir():
         raise InputError(f"{args.predictions} is not a folder of predictions")
-    output = args.o or predictions / "brats.json"
+    output = args.o or predictions / f"{args.challenge}.json"
     if output.suffix != ".json" or not output.absolute().parent.is_dir():
         raise InputError(f"-o {output}: the name of a .json file in an existing folder is needed")
     found = args.dataset_json or dataset_json_of(predictions)
     dataset_json = _read(found) if found else {}
-    convention = _convention(args.convention, found, dataset_json)
+    convention = _convention(args.challenge, getattr(args, "convention", None), found, dataset_json)
     references = args.g or _references(predictions, dataset_json)
-    file_ending = dataset_json.get("file_ending", ".nii.gz")
-
-    results = evaluate_brats(predictions, references, convention, validation_cases(predictions), file_ending)
+    measures = {"brats": brats_metrics, "chaos": chaos_metrics, "regions": region_metrics}
+    results = evaluate_folder(
+        predictions,
+        references,
+        convention,
+        measures[args.challenge],
+        validation_cases(predictions),
+        dataset_json.get("file_ending", ".nii.gz"),
+    )
+    results["evaluation"] = args.challenge
     write_text(output, json.dumps(results, indent=4))
-    write_text(output.with_suffix(".csv"), _csv(results))
+    means = mean_table(results)
+    write_text(output.with_suffix(".csv"), case_table(results).csv())
+    write_text(output.with_suffix(".md"), means.markdown())
+    write_text(output.with_suffix(".tex"), means.latex())
+    write_text(output.with_suffix(".html"), evaluation_page(results, predictions, references, dataset_json))
     _print(results)
-    print(f"\nwritten: {output} and {output.with_suffix('.csv').name}")
+    print(f"\nwritten: {output}, with the same name and .csv (cases), .md and .tex (means), .html (page)")
     return 1 if results["problems"] else 0
 
 
@@ -72,17 +96,23 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _convention(name: str | None, path: Path | None, dataset_json: dict[str, Any]) -> "LabelConvention":
-    from nnssl_plugin.evaluation.regions import BRATS_CONVENTIONS, convention_from_dataset_json
+def _convention(challenge: str, name: str | None, path: Path | None, dataset_json: dict[str, Any]) -> "LabelConvention":
+    from nnssl_plugin.evaluation import regions
 
     if name:
-        return BRATS_CONVENTIONS[name]
+        return {**regions.BRATS_CONVENTIONS, "chaos": regions.CHAOS_CONVENTION}[name]
     if path is None:
+        names = "|".join(CONVENTIONS[challenge])
         raise InputError(
-            "no dataset.json beside the predictions or in their model's folder tells what the labels mean; name the "
-            f"convention with --convention {'|'.join(CONVENTIONS)} or --dataset-json FILE"
+            "no dataset.json beside the predictions or in their model's folder tells what the labels mean; name "
+            f"{f'the convention with --convention {names} or ' if names else 'it with '}--dataset-json FILE"
         )
-    return convention_from_dataset_json(dataset_json, str(path))
+    readers = {
+        "brats": regions.convention_from_dataset_json,
+        "chaos": regions.organs_from_dataset_json,
+        "regions": regions.labels_from_dataset_json,
+    }
+    return readers[challenge](dataset_json, str(path))
 
 
 def _references(predictions: Path, dataset_json: dict[str, Any]) -> Path:
@@ -97,31 +127,19 @@ def _references(predictions: Path, dataset_json: dict[str, Any]) -> Path:
     return references
 
 
-def _csv(results: dict[str, Any]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", *(f"{region}_Dice" for region in results["regions"])])
-    for case, scores in results["cases"].items():
-        writer.writerow([case, *(scores[region]["Dice"] for region in results["regions"])])
-    return text.getvalue()
-
-
 def _print(results: dict[str, Any]) -> None:
-    regions = results["regions"]
-    rows = {case: [scores[region]["Dice"] for region in regions] for case, scores in results["cases"].items()}
-    means = {"mean (BraTS: empty in both = 1)": [results["mean"][region]["Dice"] for region in regions]}
-    nnunet = [results["mean_nnunet"][region]["Dice"] for region in regions]
-    if nnunet != next(iter(means.values())):
-        means["mean (nnU-Net: empty in both left out)"] = nnunet
-    width = max(map(len, [*rows, *means]))
+    from nnssl_plugin.report.evaluation_table import NNUNET_ROW, dice_table, mean_table
 
-    print(f"Dice, labels by {results['convention']}: {regions}")
-    absent = [region for region in ("WT", "TC", "ET") if region not in regions]
-    if absent:
+    print(f"labels by {results['convention']}: {results['regions']}")
+    absent = [region for region in ("WT", "TC", "ET") if region not in results["regions"]]
+    if absent and results["evaluation"] == "brats":
         print(f"not evaluated, because {results['convention']} has no such labels: {', '.join(absent)}")
-    print(f"{'case':{width}}" + "".join(f"{region:>8}" for region in regions))
-    for title, scores in [*rows.items(), *means.items()]:
-        print(f"{title:{width}}" + "".join(f"{'-' if score is None else format(score, '.4f'):>8}" for score in scores))
+    print(f"\n{dice_table(results).text()}\n\n{mean_table(results).text()}")
+    if any(row[0] == NNUNET_ROW for row in dice_table(results).rows):
+        print("The means differ: nnU-Net leaves a region that is empty in both out, the other counts it as 1.")
+    for region, counts in results["undefined"].items():
+        for metric, count in counts.items():
+            print(f"{metric} of {region} is undefined for {count} cases, which are not in its mean")
     print(f"{results['scored']} of {results['expected']} expected cases scored")
     if results["problems"]:
         print(f"{len(results['problems'])} problems; cases with a problem are in no mean:", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Which label values make the regions of BraTS: whole tumour (WT), tumour core (TC), enhancing tumour (ET)."""
+"""Which label values make the regions that are scored: of BraTS, of CHAOS, or of any data set."""
 
 import re
 from collections.abc import Mapping
@@ -45,6 +45,56 @@ BRATS_CONVENTIONS = {
 }
 
 
+# Grey values of CHAOS's PNG files of MR.
+CHAOS_CONVENTION = LabelConvention(
+    "chaos",
+    {"liver": (63,), "right kidney": (126,), "left kidney": (189,), "spleen": (252,)},
+    frozenset({0, 63, 126, 189, 252}),
+)
+
+
+def organs_from_dataset_json(dataset_json: Mapping[str, Any], source: str) -> LabelConvention:
+    """CHAOS's organs, by the label names of nnU-Net's `dataset.json`; others are not scored.
+
+    Args:
+        dataset_json: content of the file.
+        source: the file, for messages.
+
+    Raises:
+        InputError: as `labels_from_dataset_json`, or no organ is named.
+    """
+    convention = labels_from_dataset_json(dataset_json, source)
+    named = {_plain(name): values for name, values in convention.regions.items()}
+    organs = {organ: named[organ] for organ in CHAOS_CONVENTION.regions if organ in named}
+    if not organs:
+        raise InputError(
+            f"{source} names none of CHAOS's organs ({', '.join(CHAOS_CONVENTION.regions)}) but "
+            f"{', '.join(map(repr, convention.regions))}; use `nnssl_plugin evaluate regions`, or --convention chaos for the "
+            "grey values of its PNG files"
+        )
+    return LabelConvention(source, organs, convention.labels)
+
+
+def labels_from_dataset_json(dataset_json: Mapping[str, Any], source: str) -> LabelConvention:
+    """Every class or region of nnU-Net's `dataset.json` but the background.
+
+    Args:
+        dataset_json: content of the file.
+        source: the file, for messages.
+
+    Raises:
+        InputError: the data set is unlabelled, has an ignore label, or names no label.
+    """
+    _refuse_unlabelled(dataset_json, source)
+    labels = {name: _values(entry) for name, entry in dataset_json["labels"].items()}
+    if "ignore" in labels:
+        raise InputError(f"{source} has an 'ignore' label; only whole annotations are scored")
+    regions = {name: values for name, values in labels.items() if name != "background"}
+    if not regions:
+        raise InputError(f"{source} names no label but the background")
+    return LabelConvention(source, regions, frozenset({0}.union(*labels.values())))
+
+
 def convention_from_dataset_json(dataset_json: Mapping[str, Any], source: str) -> LabelConvention:
     """Read the regions from the label names of nnU-Net's `dataset.json`.
 
@@ -60,10 +110,7 @@ def convention_from_dataset_json(dataset_json: Mapping[str, Any], source: str) -
         InputError: the data set is unlabelled, has an ignore label, or its names give no region or regions that are
             not nested (ET in TC in WT).
     """
-    if is_unlabelled(dataset_json):
-        raise InputError(
-            f"{source} says that the data set is unlabelled: its labels are placeholders, nothing to score"
-        )
+    _refuse_unlabelled(dataset_json, source)
     values = {_plain(name): _values(entry) for name, entry in dataset_json["labels"].items()}
     if "ignore" in values:
         raise InputError(f"{source} has an 'ignore' label; BraTS's regions are defined on whole annotations only")
@@ -82,6 +129,13 @@ def convention_from_dataset_json(dataset_json: Mapping[str, Any], source: str) -
                 f"BraTS's regions. Name the convention with --convention {'|'.join(BRATS_CONVENTIONS)}"
             )
     return LabelConvention(source, regions, frozenset({0}.union(*values.values())))
+
+
+def _refuse_unlabelled(dataset_json: Mapping[str, Any], source: str) -> None:
+    if is_unlabelled(dataset_json):
+        raise InputError(
+            f"{source} says that the data set is unlabelled: its labels are placeholders, nothing to score"
+        )
 
 
 def _regions(values: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from nnunetv2.paths import nnUNet_preprocessed
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 
 
 def model_folder(predictions: Path) -> Path | None:
@@ -26,6 +26,13 @@ def references_of(predictions: Path) -> Path | None:
     folder = _preprocessed(predictions)
     references = folder / "gt_segmentations" if folder else None
     return references if references and references.is_dir() else None
+
+
+def raw_images_of(predictions: Path) -> Path | None:
+    """The raw data set's `imagesTr` for predictions in a results folder."""
+    model, root = model_folder(predictions), nnUNet_raw.get()
+    images = Path(root) / model.parent.name / "imagesTr" if model and root else None
+    return images if images and images.is_dir() else None
 
 
 def validation_cases(predictions: Path) -> list[str] | None:

@@ -40,6 +40,26 @@ def case_scores(titles: Sequence[str], compared: Sequence[RegionComparison]) -> 
     return figure
 
 
+def strips(scores: Mapping[str, Sequence[float]], label: str) -> Figure:
+    """Scores of every case as dots over a box plot.
+
+    Args:
+        scores: title → scores.
+        label: of the axis.
+    """
+    figure = Figure(figsize=(1.1 * len(scores) + 1.2, 3.0), layout="constrained")
+    axis = figure.subplots()
+    rng = np.random.default_rng(0)
+    for x, values in enumerate(scores.values()):
+        if len(values):
+            axis.boxplot(list(values), positions=[x], widths=0.5, showfliers=False, medianprops={"color": COLOURS[1]})
+            axis.scatter(x + rng.uniform(-0.15, 0.15, len(values)), values, color=COLOURS[0], s=12, alpha=0.6, zorder=3)
+    axis.set_xticks(range(len(scores)), [title.replace(" ", "\n") for title in scores])
+    axis.set_ylabel(label)
+    plain(axis)
+    return figure
+
+
 def pretext_curves(logging: Mapping[str, Any], steps_per_epoch: int) -> Figure:
     """Every measure of a pre-training that has a chance level, beside it.
 

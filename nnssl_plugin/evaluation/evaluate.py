@@ -1,0 +1,145 @@
+"""A folder of predictions scored against their references."""
+
+import math
+from collections.abc import Collection, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.evaluation.metrics import Measure
+from nnssl_plugin.evaluation.regions import LabelConvention
+from nnssl_plugin.images.image_file import geometry_differences, read_array, read_checked_header
+from nnssl_plugin.images.parallel import in_parallel
+
+# Region → metric → score of one case; `empty`: regions that neither mask has.
+Scores = dict[str, dict[str, float]]
+
+
+def evaluate_folder(
+    predictions: Path,
+    references: Path,
+    convention: LabelConvention,
+    measure: Measure,
+    cases: Collection[str] | None = None,
+    file_ending: str = ".nii.gz",
+) -> dict[str, Any]:
+    """Scores of every region, per case and mean.
+
+    What cannot be scored is not left out silently: it is named in `problems`, and the means are over the `scored` of the
+    `expected` cases. What is undefined for a case is None there, left out of the mean and counted in `undefined`.
+
+    Args:
+        predictions: folder with `CASE{file_ending}`.
+        references: folder with files of the same names.
+        convention: label values of the regions, in predictions and references alike.
+        measure: see `metrics`.
+        cases: which cases must be there; by default all that have a reference.
+        file_ending: of label files.
+
+    Returns:
+        JSON-ready: `mean`, and `mean_nnunet` of Dice (regions empty in both masks left out), None where there is nothing
+        to average; `cases`; `undefined`; `problems`; `expected` and `scored`, numbers of cases; `convention`; `regions`;
+        `predictions` and `references`.
+        ```
+        {"mean": {"WT": {"Dice": 0.9}, …}, "cases": {CASE: {"WT": {"Dice": 0.9}, …}}, "problems": ["CASE: …"], …}
+        ```
+
+    Raises:
+        InputError: a folder does not exist or has no label file.
+    """
+    predicted, referenced = _cases_in(predictions, file_ending), _cases_in(references, file_ending)
+    expected = sorted(referenced if cases is None else cases)
+    problems = [f"{case}: no prediction in {predictions}" for case in expected if case not in predicted]
+    problems += [f"{case}: no reference in {references}" for case in sorted(predicted - referenced)]
+    problems += [
+        f"{case}: predicted and has a reference, but is not among the {len(expected)} expected cases"
+        for case in sorted((predicted & referenced) - set(expected))
+    ]
+
+    complete = [case for case in expected if case in predicted & referenced]
+    files = [(predictions / f"{case}{file_ending}", references / f"{case}{file_ending}") for case in complete]
+    outcomes = in_parallel(partial(_score, convention=convention, measure=measure), files, "evaluating cases")
+    scored = {case: outcome for case, outcome in zip(complete, outcomes, strict=True) if not isinstance(outcome, str)}
+    problems += [
+        f"{case}: {outcome}" for case, outcome in zip(complete, outcomes, strict=True) if isinstance(outcome, str)
+    ]
+    scores = {case: outcome[0] for case, outcome in scored.items()}
+    metrics = next(iter(scores.values()), {}).get(next(iter(convention.regions)), {"Dice": 0.0})
+    return {
+        "mean": {
+            region: {metric: _mean([one[region][metric] for one in scores.values()]) for metric in metrics}
+            for region in convention.regions
+        },
+        "mean_nnunet": {
+            region: {"Dice": _mean([one[region]["Dice"] for one, empty in scored.values() if region not in empty])}
+            for region in convention.regions
+        },
+        "cases": {case: _without_nan(one) for case, one in scores.items()},
+        "undefined": _undefined(scores),
+        "problems": problems,
+        "expected": len(expected),
+        "scored": len(scored),
+        "convention": convention.source,
+        "regions": {region: list(values) for region, values in convention.regions.items()},
+    }
+
+
+def _cases_in(folder: Path, file_ending: str) -> set[str]:
+    cases = {path.name.removesuffix(file_ending) for path in folder.glob(f"[!.]*{file_ending}")}
+    if not cases:
+        raise InputError(f"{folder} {'has no ' + file_ending + ' file' if folder.is_dir() else 'is not a folder'}")
+    return cases
+
+
+def _score(pair: tuple[Path, Path], convention: LabelConvention, measure: Measure) -> tuple[Scores, set[str]] | str:
+    """Scores of every region, and the regions that are empty in both masks; or what is wrong with the case."""
+    files = dict(zip(("prediction", "reference"), pair, strict=True))
+    try:
+        headers = {role: read_checked_header(path) for role, path in files.items()}
+    except InputError as error:
+        return str(error)
+    differences = geometry_differences(headers["reference"], headers["prediction"])
+    if differences:
+        return f"geometry of the prediction is not that of the reference: {'; '.join(differences)}"
+    voxels = {role: read_array(path) for role, path in files.items()}
+    for role, values in voxels.items():
+        present = np.unique(values)
+        outside = [value for value in present if value not in convention.labels]
+        if outside:
+            found = ", ".join(f"{value:g}" for value in outside[:10])
+            known = ", ".join(map(str, sorted(convention.labels)))
+            return f"{files[role]} has labels outside the convention {convention.source} ({known}): {found}"
+    spacing = headers["reference"].GetSpacing()[::-1]
+    scores, empty = {}, set()
+    for region, members in convention.regions.items():
+        prediction, reference = (np.isin(voxels[role], members) for role in ("prediction", "reference"))
+        scores[region] = {name: float(score) for name, score in measure(prediction, reference, spacing).items()}
+        if not prediction.any() and not reference.any():
+            empty.add(region)
+    return scores, empty
+
+
+def _mean(scores: list[float]) -> float | None:
+    defined = [score for score in scores if not math.isnan(score)]
+    return float(np.mean(defined)) if defined else None
+
+
+def _without_nan(scores: Scores) -> dict[str, dict[str, float | None]]:
+    return {
+        region: {metric: None if math.isnan(score) else score for metric, score in metrics.items()}
+        for region, metrics in scores.items()
+    }
+
+
+def _undefined(scores: Mapping[str, Scores]) -> dict[str, dict[str, int]]:
+    """Region → metric → number of cases for which it is undefined, where there are any."""
+    counts: dict[str, dict[str, int]] = {}
+    for case in scores.values():
+        for region, metrics in case.items():
+            for metric, score in metrics.items():
+                if math.isnan(score):
+                    counts.setdefault(region, {})[metric] = counts.get(region, {}).get(metric, 0) + 1
+    return counts

@@ -1,0 +1,58 @@
+"""The worst and the best cases of an evaluation, as slices with the outlines of reference and predictions."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nnssl_plugin.data.dataset_json import channel_names
+from nnssl_plugin.report.contours import SegmentedCase, show_segmentations
+from nnssl_plugin.report.page import paragraph, picture, section
+
+SHOWN = 2
+
+
+def worst_and_best(results: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Cases with the lowest and the highest Dice, averaged over regions; none is both."""
+    scores = {
+        case: sum(one["Dice"] or 0.0 for one in regions.values()) / len(regions)
+        for case, regions in results["cases"].items()
+    }
+    ranked = sorted(scores, key=lambda case: (scores[case], case))
+    worst = ranked[: min(SHOWN, (len(ranked) + 1) // 2)]
+    return worst, [case for case in ranked[-SHOWN:] if case not in worst][::-1]
+
+
+def case_section(
+    cases: Sequence[str],
+    title: str,
+    regions: Mapping[str, Sequence[int]],
+    segmentations: Mapping[str, Path],
+    images: Path | None,
+    dataset_json: Mapping[str, Any],
+) -> str:
+    """Pictures of cases; where their images are not at hand, a line that says so.
+
+    Args:
+        cases: to be shown.
+        title: of the section.
+        regions: region → label values.
+        segmentations: title → folder, the reference first.
+        images: `imagesTr` of the raw data set.
+        dataset_json: of the data set.
+    """
+    ending = dataset_json.get("file_ending", ".nii.gz")
+    names = channel_names(dataset_json)
+    shown = []
+    for case in cases:
+        files = {name: images / f"{case}_{i:04d}{ending}" for i, name in enumerate(names)} if images else {}
+        if not files or not all(path.is_file() for path in files.values()):
+            return section(
+                title, paragraph(f"{', '.join(cases)}. No picture: the images are not in nnUNet_raw.", "soft")
+            )
+        shown.append(
+            SegmentedCase(case, files, {name: folder / f"{case}{ending}" for name, folder in segmentations.items()})
+        )
+    if not shown:
+        return ""
+    figure = show_segmentations(shown, regions, names[-1])
+    return section(title, picture(figure, f"Axial slice with most of {next(iter(regions))}; outlines on {names[-1]}."))

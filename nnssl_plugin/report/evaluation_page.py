@@ -1,0 +1,63 @@
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nnssl_plugin.evaluation.results_folder import raw_images_of
+from nnssl_plugin.report.case_pictures import case_section, worst_and_best
+from nnssl_plugin.report.evaluation_table import dice_table, mean_table, metrics_of, titled
+from nnssl_plugin.report.figures import strips
+from nnssl_plugin.report.page import page, paragraph, picture, section, table
+
+DEFINITIONS = {
+    "HD95": "the larger of the two directed 95th percentiles of the distances between surface voxels (those with a face "
+    "neighbour outside)",
+    "Lesion-wise Dice": "BraTS 2023: mean over lesions; missed and false ones count 0 (HD95: 374 mm), reference lesions of "
+    "at most 50 mm³ are left out",
+    "RAVD": "difference of the volumes, relative to the reference",
+    "ASSD": "mean of all surface distances, both ways",
+    "MSSD": "largest surface distance, either way",
+}
+EMPTY = {
+    "brats": "A region empty in both counts Dice 1, HD95 0; in one of them Dice 0, HD95 373.13 mm.",
+    "regions": "A region empty in both counts Dice 1, HD95 0; in one of them Dice 0, HD95 the diagonal of the image.",
+    "chaos": "An organ empty in both counts Dice 1 and distance 0; in one of them Dice 0 and the diagonal of the image.",
+}
+
+
+def evaluation_page(
+    results: Mapping[str, Any], predictions: Path, references: Path, dataset_json: Mapping[str, Any]
+) -> str:
+    """One evaluation as a page: means, every case, worst and best cases."""
+    metrics = metrics_of(results)
+    worst, best = worst_and_best(results)
+    images = raw_images_of(predictions)
+    folders = {"reference": references, "prediction": predictions}
+    means, cases = mean_table(results), dice_table(results)
+    stated = [f"{titled(metric)}: {text}." for metric, text in DEFINITIONS.items() if metric in metrics]
+    parts = [
+        section(
+            "Means over cases",
+            table(means.header, means.rows, means.numbers),
+            paragraph(" ".join([EMPTY[results["evaluation"]], *stated]), "soft"),
+        ),
+        section("Every case", *(_strips(results, metric) for metric in metrics)),
+    ]
+    if results["problems"]:
+        problems = f"{len(results['problems'])} problems; cases with a problem are in no mean: "
+        parts.insert(0, paragraph(problems + "; ".join(results["problems"]), "note"))
+    for shown, title in ((worst, "Worst cases by mean Dice"), (best, "Best cases by mean Dice")):
+        if shown:
+            parts.append(case_section(shown, title, results["regions"], folders, images, dataset_json))
+    parts.append(section("Dice of every case", table(cases.header, cases.rows, cases.numbers)))
+    subtitle = f"{results['scored']} of {results['expected']} expected cases scored; labels by {results['convention']}"
+    return page(f"Evaluation: {results['evaluation']}", subtitle, *parts)
+
+
+def _strips(results: Mapping[str, Any], metric: str) -> str:
+    scores = {
+        region: [case[region][metric] for case in results["cases"].values() if case[region][metric] is not None]
+        for region in results["regions"]
+    }
+    return picture(
+        strips(scores, titled(metric)), f"{titled(metric)}: one dot per case, box from quartile to quartile.", 520
+    )

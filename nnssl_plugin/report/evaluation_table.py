@@ -1,0 +1,59 @@
+"""Scores of `nnssl_plugin evaluate` as tables."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nnssl_plugin.report.table_text import Table
+
+MEAN_ROW = "mean (empty in both = 1)"
+NNUNET_ROW = "mean (nnU-Net: empty in both left out)"
+UNITS = {"HD95": "mm", "Lesion-wise HD95": "mm", "ASSD": "mm", "MSSD": "mm", "RAVD": "%"}
+
+
+def metrics_of(results: Mapping[str, Any]) -> list[str]:
+    """Names of the metrics."""
+    return list(next(iter(results["mean"].values())))
+
+
+def digits(metric: str, value: float | None) -> str:
+    """A score as text: shares with four decimals, lengths and percentages with two."""
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if metric in UNITS else f"{value:.4f}"
+
+
+def titled(metric: str) -> str:
+    """A metric with its unit."""
+    return f"{metric} ({UNITS[metric]})" if metric in UNITS else metric
+
+
+def dice_table(results: Mapping[str, Any]) -> Table:
+    """Dice of every case and region, and its means, nnU-Net's own where it differs."""
+    regions = list(results["regions"])
+
+    def row(title: str, scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        return [title, *(digits("Dice", scores[region]["Dice"]) for region in regions)]
+
+    rows = [row(case, scores) for case, scores in results["cases"].items()]
+    ours, nnunet = row(MEAN_ROW, results["mean"]), row(NNUNET_ROW, results["mean_nnunet"])
+    rows += [ours] if ours[1:] == nnunet[1:] else [ours, nnunet]
+    return Table(["Dice", *regions], rows, range(1, len(regions) + 1))
+
+
+def mean_table(results: Mapping[str, Any]) -> Table:
+    """Means over cases: a row per region, a column per metric."""
+    metrics = metrics_of(results)
+    rows = [
+        [region, *(digits(metric, means[metric]) for metric in metrics)] for region, means in results["mean"].items()
+    ]
+    return Table([f"mean of {results['scored']} cases", *map(titled, metrics)], rows, range(1, len(metrics) + 1))
+
+
+def case_table(results: Mapping[str, Any]) -> Table:
+    """Every score of every case, in full precision, for the CSV; columns are `REGION_METRIC`."""
+    columns = [(region, metric) for region in results["regions"] for metric in metrics_of(results)]
+    rows = [
+        [case, *("" if scores[region][metric] is None else repr(scores[region][metric]) for region, metric in columns)]
+        for case, scores in results["cases"].items()
+    ]
+    return Table(["case", *(f"{region}_{metric}" for region, metric in columns)], rows)
