@@ -125,7 +125,7 @@ def _contradictions(case: Case) -> list[str]:
     """What the headers say against the folders: phases of one echo, sequences of different physical spaces."""
     found = []
     try:
-        tags = {role: read_slices(scan.files)[0].tags for role, scan in case.images.items()}
+        tags = {role: read_slices(scan.files)[0].tags for role, scan in case.images.items() if scan.files}
     except InputError as error:
         return [str(error)]
     echoes = {role: tags[role].get(ECHO_TIME_MS) for role in (IN_PHASE, OUT_OF_PHASE) if role in tags}

@@ -147,12 +147,14 @@ def test_a_case_id_in_two_folders(source: Path, raw: Path, capsys):
     assert re.search("a: duplicate case id: it is in .*first/a and in .*second/a", capsys.readouterr().out)
 
 
-def test_nan_is_named(source: Path, raw: Path):
-    noise = np.random.default_rng(0).normal(size=(6, 7, 8)).astype(np.float32)
-    noise[0, 0, 0] = np.nan
-    write(source / "a_t1.nii.gz", noise)
-    with pytest.raises(InputError, match=r"a: T1: .*a_t1.nii.gz holds NaN"):
-        run_convert("folder", "-i", source, "-d", 505, "--modality", "T1=*_t1.nii.gz")
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".nrrd"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_is_named(source: Path, raw: Path, ending: str, value: float):
+    noise = np.random.default_rng(0).normal(size=(60, 70, 80)).astype(np.float32 if ending == ".nii" else np.float64)
+    noise[-1, -1, -1] = value
+    write(source / f"a_t1{ending}", noise)
+    with pytest.raises(InputError, match=f"a: T1: .*a_t1{ending} holds NaN or infinite"):
+        run_convert("folder", "-i", source, "-d", 505, "--modality", f"T1=*_t1{ending}")
 
 
 def test_odd_intensities_are_noted(source: Path, raw: Path, capsys):

@@ -70,6 +70,9 @@ def check_case(case: Case, resample_to: str | None = None, smallest_overlap: flo
         if role != LABEL and seen is None:
             problems.append(f"{role}: {scan} holds NaN or infinite intensities; repair or remove it")
             continue
+        if role == resample_to and seen is not None and seen.constant:
+            problems.append(f"{role}: {scan} is constant; nothing can be resampled onto it")
+            continue
         resampled = None
         if reference is None:
             reference, reference_role = sitk.Image(image.GetSize(), sitk.sitkUInt8), role

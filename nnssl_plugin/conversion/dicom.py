@@ -25,6 +25,8 @@ class DicomFolder:
 
     def load(self) -> sitk.Image:
         """See `Scan`; slices are ordered by the positions in their headers."""
+        if not self.files:
+            raise InputError(f"there is no file in {self.path}")
         return load_series(self.files)
 
     def __str__(self) -> str:

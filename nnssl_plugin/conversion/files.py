@@ -19,12 +19,5 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Files of a folder itself, sorted, without hidden ones.
-
-    Raises:
-        InputError: there are none.
-    """
-    files = sorted(path for path in folder.glob("[!.]*") if path.is_file())
-    if not files:
-        raise InputError(f"there is no file in {folder}")
-    return files
+    """Files of a folder itself, sorted, without hidden ones."""
+    return sorted(path for path in folder.glob("[!.]*") if path.is_file())

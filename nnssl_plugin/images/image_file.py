@@ -2,6 +2,7 @@ import gzip
 import math
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import SimpleITK as sitk
@@ -13,6 +14,9 @@ from nnssl_plugin.errors import InputError
 SPACING_TOLERANCE = 1e-5
 ORIGIN_TOLERANCE_MM = 0.01
 DIRECTION_TOLERANCE = 1e-4
+# NIfTI's codes of float types, and its first four bytes, 348, in the rarer byte order.
+FLOATS = {"16": "f4", "64": "f8"}
+NIFTI1_BIG_ENDIAN = (348).to_bytes(4, "big")
 
 
 def read_header(path: Path, dimensions: int = 3) -> sitk.ImageFileReader:
@@ -42,24 +46,46 @@ def read_checked_header(path: Path, dimensions: int = 3) -> sitk.ImageFileReader
     unpacked here once, which compares its length and its checksum.
 
     Raises:
-        InputError: as `read_header`, or the file is truncated or damaged.
+        InputError: as `read_header`, or the file is truncated or damaged, or a NIfTI file holds NaN.
     """
     header = read_header(path, dimensions)
     try:
         if not path.name.endswith((".nii", ".nii.gz")):
             sitk.ReadImage(str(path))
             return header
-        length = 0
         with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                length += len(chunk)
+            length, finite = _scan_nifti(stream, header)
     except (EOFError, OSError, zlib.error, RuntimeError) as error:
         raise InputError(f"{path} is truncated or damaged: {_last_line(error)}") from None
     voxels = math.prod(header.GetSize()) * int(header.GetMetaData("bitpix")) // 8
     expected = int(float(header.GetMetaData("vox_offset"))) + voxels
     if length < expected:
         raise InputError(f"{path} is truncated: it holds {length} bytes, its header announces {expected}")
+    if not finite:
+        raise InputError(
+            f"{path} holds NaN or infinite values, in whose place nnU-Net would read 0; repair or remove it"
+        )
     return header
+
+
+def _scan_nifti(stream: IO[bytes], header: sitk.ImageFileReader) -> tuple[int, bool]:
+    """Length of an unpacked NIfTI file in bytes, and whether its voxels are finite; reading would hide that.
+
+    The reader of SimpleITK puts 0 in the place of NaN and infinity.
+    """
+    kind = FLOATS.get(header.GetMetaData("datatype"))
+    start, length, finite, rest = int(float(header.GetMetaData("vox_offset"))), 0, True, b""
+    order = "<"
+    while chunk := stream.read(1 << 20):
+        if length == 0 and chunk[:4] == NIFTI1_BIG_ENDIAN:
+            order = ">"
+        if kind:
+            voxels = rest + chunk[max(0, start - length) :]
+            whole = len(voxels) - len(voxels) % int(kind[1:])
+            finite = finite and bool(np.isfinite(np.frombuffer(voxels[:whole], order + kind)).all())
+            rest = voxels[whole:]
+        length += len(chunk)
+    return length, finite
 
 
 def geometry_differences(
