@@ -381,7 +381,7 @@ class PretrainTrainer(nnUNetTrainer):
         checkpoint = filename_or_checkpoint
         if isinstance(checkpoint, str):
             checkpoint = read_checkpoint(checkpoint)
-        refuse_other_settings(str(filename_or_checkpoint), checkpoint["init_args"], asdict(self.settings))
+        refuse_other_settings(str(filename_or_checkpoint), checkpoint["init_args"], self.settings)
         restore_pretraining(self, checkpoint)
 
     # ------------------------------------------------------------- validation

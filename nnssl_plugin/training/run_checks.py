@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnssl_plugin.data.dataset_json import is_unlabelled
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.nnunet import check_nnunet, folder_of
-from nnssl_plugin.settings import Settings, settings_from_plans
+from nnssl_plugin.settings import FinetuningSettings, PretrainingSettings, Settings, settings_from_plans
 from nnssl_plugin.training.checkpoint import read_checkpoint
 
 # Where nnU-Net's `init_args` of a checkpoint hold the record of the run.
@@ -95,19 +96,35 @@ def refuse_finished_run(output_folder: Path, record: Mapping[str, Any]) -> None:
         )
 
 
-def refuse_other_settings(checkpoint: str, init_args: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+def refuse_other_settings(
+    checkpoint: str, init_args: Mapping[str, Any], settings: PretrainingSettings | FinetuningSettings
+) -> None:
     """Refuse to resume a run with other settings than it was started with.
+
+    A setting that the record lacks came with a later version of the plugin, whose default is what was done before.
 
     Raises:
         InputError: they differ; the message names in what.
     """
-    before = {key: value for key, value in init_args.get(RECORD, {}).items() if key in settings}
-    changed = differences(before, settings)
+    now = asdict(settings)
+    before = {key: value for key, value in init_args.get(RECORD, {}).items() if key in now}
+    changed = differences(_filled(before, asdict(type(settings)())), now)
     if before and changed:
         raise InputError(
             f"{checkpoint} was made with other settings ({', '.join(changed)}) than the plans hold now; resume with the "
             "plans it was started with"
         )
+
+
+def _filled(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """`values`, and the defaults of what is missing, in every section."""
+    return {
+        **values,
+        **{
+            key: _filled(values.get(key, {}), default) if isinstance(default, Mapping) else values.get(key, default)
+            for key, default in defaults.items()
+        },
+    }
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

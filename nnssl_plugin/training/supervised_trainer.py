@@ -114,7 +114,7 @@ class SupervisedTrainer(nnUNetTrainer, ABC):
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
         """As nnU-Net, with the settings the run was started with; it counts as resumed."""
         super().load_checkpoint(filename_or_checkpoint)
-        refuse_other_settings(str(filename_or_checkpoint), self.my_init_kwargs, asdict(self.settings))
+        refuse_other_settings(str(filename_or_checkpoint), self.my_init_kwargs, self.settings)
         self.resumed = True
         self.initial_weights = self.my_init_kwargs.get(RECORD, {}).get("initial_weights", "none")
         if self.settings.seed is not None:
