@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,8 +108,8 @@ def _one_modality(
 def _page(trainer: "PretrainTrainer", folder: Path, summary: dict[str, Any]) -> str:
     pictures = {"../progress.png": "Curves: every loss part and measure by epoch, chance dotted"}
     for name, objective in trainer.pretraining_network.objectives.items():
-        what = (objective.picture.__doc__ or "").partition("\n")[0]
-        pictures[f"{name}.png"] = f"{name.replace('_', ' ').capitalize()}: {what}"
+        title = re.split(r"[:(]", type(objective).__doc__ or name)[0].strip()
+        pictures[f"{name}.png"] = f"{title}: {(objective.picture.__doc__ or '').partition(chr(10))[0]}"
     pictures["denormalization.png"] = "DAD: a patch before and after denormalisation, by mode and pair of modalities"
     pictures["embedding.png"] = (
         "Features: pooled bottleneck of one-modality views, by patient and by modality. Good features group by patient"
