@@ -36,7 +36,10 @@ def prepare(folder: Path, **finetuning: Any) -> None:
 
 
 def trainer(name: str, resume: bool = False) -> Any:
-    return get_trainer_from_args(NAME, "3d_fullres", 0, name, "Tiny", resume, device=CPU)
+    found = get_trainer_from_args(NAME, "3d_fullres", 0, name, "Tiny", resume, device=CPU)
+    # Drawing takes longer than an epoch of this size.
+    found.logger.plot_progress_png = lambda folder: None
+    return found
 
 
 def weights_file(folder: Path) -> Path:
@@ -91,9 +94,7 @@ def traced(found: Any, stop: int | None = None) -> list[tuple[int, dict[str, flo
     return trace
 
 
-@pytest.mark.parametrize(
-    ("name", "stops"), [("SSLFinetuneSawtoothTrainer", [1, 2, 3, 4]), ("SSLFinetuneTrainer", [1, 3])]
-)
+@pytest.mark.parametrize(("name", "stops"), [("SSLFinetuneSawtoothTrainer", [1, 2, 3, 4]), ("SSLFinetuneTrainer", [2])])
 def test_resumed_in_any_stage_the_trace_is_the_uninterrupted_one(folder: Path, name: str, stops: list[int]) -> None:
     """Stages of the sawtooth: decoder up (epoch 0), down (1), whole network's warm-up (2), polynomial (3 to 5)."""
     prepare(folder, segmentation_lr=0.02, warmup_fraction=0.17)
