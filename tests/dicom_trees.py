@@ -22,6 +22,9 @@ def write_series(
     """One file per slice of `voxels` `[Z, Y, X]`, Z along the normal of `orientation`; returns them in that order."""
     folder.mkdir(parents=True, exist_ok=True)
     normal = np.cross(orientation[:3], orientation[3:])
+    writer = sitk.ImageFileWriter()
+    # Else every file gets a physical space of its own.
+    writer.KeepOriginalImageUIDOn()
     files = []
     for number, pixels in enumerate(voxels):
         image = sitk.GetImageFromArray(pixels.astype(np.uint16))
@@ -33,11 +36,15 @@ def write_series(
             "0020|0037": "\\".join(map(repr, map(float, orientation))),
             "0018|0081": f"{echo_time_ms:g}",
             "0020|0052": space,
+            "0008|0018": f"{space}.{number + 1}",
+            "0020|000d": "1.2.5",
+            "0020|000e": "1.2.6",
         }
         for tag, value in tags.items():
             image.SetMetaData(tag, value)
         file = folder / f"{names[number] if names else f'IMG-{number:05d}'}.dcm"
-        sitk.WriteImage(image, str(file))
+        writer.SetFileName(str(file))
+        writer.Execute(image)
         files.append(file)
     return files
 

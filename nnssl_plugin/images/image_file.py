@@ -1,8 +1,8 @@
 import gzip
+import io
 import math
 import zlib
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import SimpleITK as sitk
@@ -68,7 +68,7 @@ def read_checked_header(path: Path, dimensions: int = 3) -> sitk.ImageFileReader
     return header
 
 
-def _scan_nifti(stream: IO[bytes], header: sitk.ImageFileReader) -> tuple[int, bool]:
+def _scan_nifti(stream: io.BufferedIOBase, header: sitk.ImageFileReader) -> tuple[int, bool]:
     """Length of an unpacked NIfTI file in bytes, and whether its voxels are finite; reading would hide that.
 
     The reader of SimpleITK puts 0 in the place of NaN and infinity.

@@ -19,5 +19,4 @@ def overlap(image: sitk.Image, reference: sitk.Image) -> float:
     """Share of the voxels of `reference` whose centre lies inside the grid of `image`, by their geometry alone."""
     inside = sitk.Image(image.GetSize(), sitk.sitkUInt8) + 1
     inside.CopyInformation(image)
-    covered = sitk.GetArrayViewFromImage(resample_onto(inside, reference, is_label=True))
-    return float(covered.mean())
+    return float(sitk.GetArrayFromImage(resample_onto(inside, reference, is_label=True)).mean())
