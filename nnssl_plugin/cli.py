@@ -14,6 +14,7 @@ COMMANDS = {
     "plan": "copy a plans file, with settings embedded and, if asked, a smaller network",
     "align": "give a pre-training data set the plans of its target and preprocess it",
     "evaluate": "score predictions by the conventions of a challenge",
+    "compare": "two or more evaluated runs, paired by case",
     "study": "the runs of a study file: recipes, label amounts, folds and seeds, through the real nnU-Net commands",
     "demo": "the whole chain on a phantom cohort, through the real nnU-Net commands",
 }
