@@ -331,7 +331,9 @@ def test_an_interrupt_ends_running_commands(commands: Commands, monkeypatch, cap
     assert run(commands) == 130
     signal.signal(signal.SIGTERM, before)
     assert ended
-    assert "Start it again" in capsys.readouterr().err
+    output = capsys.readouterr()
+    assert "Start it again" in output.err
+    assert "FAILED" not in output.out
     record = json.loads((commands.root / "tiny" / "runs" / "tiny_restoration_pretrain_fold0.json").read_text())
     assert record["state"] == "started"
 

@@ -30,7 +30,7 @@ from nnssl_plugin.study.device import TRAINERS, Device
 from nnssl_plugin.study.execute import Places, execute, is_finished, made_with
 from nnssl_plugin.study.label_folds import label_folds
 from nnssl_plugin.study.plans_copies import install_plans, make_plans
-from nnssl_plugin.study.progress import Progress
+from nnssl_plugin.study.progress import InterruptedRunError, Progress
 from nnssl_plugin.study.record import Record, check_record, is_begun, read_record
 from nnssl_plugin.study.render import render
 from nnssl_plugin.study.run import Run, runs_of
@@ -193,6 +193,8 @@ class StudyRuns:
                 progress.begin(name, is_begun(self.places.fold(run)))
                 try:
                     execute(run, self.by_name, self.digest(run), self.places, device, progress.of(name))
+                except InterruptedRunError:
+                    raise
                 except Exception as error:
                     progress.end(name, monotonic() - started, str(error) or type(error).__name__)
                     raise
