@@ -8,7 +8,9 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from nnssl_plugin.commands import study as study_command
 from nnssl_plugin.errors import InputError
@@ -368,3 +370,29 @@ class TestDevices:
         study_command.add_arguments(parser)
         with pytest.raises(InputError, match=arguments[0]):
             study_command.run(parser.parse_args([str(study_file(tmp_path)), *arguments]))
+
+
+@pytest.mark.slow
+def test_a_real_study_of_few_steps(nnunet_folders: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """The real commands: pre-training, fine-tuning and scratch on the tiny data set, and a second start that does nothing."""
+    monkeypatch.setenv("nnUNet_compile", "f")
+    names = write_dataset(nnunet_folders, make_plans(), cases=6)
+    references = nnunet_folders / "nnUNet_preprocessed" / NAME / "gt_segmentations"
+    references.mkdir()
+    for case in names:
+        image = sitk.GetImageFromArray((np.random.default_rng(0).random((24, 24, 24)) > 0.5).astype(np.uint8))
+        sitk.WriteImage(image, str(references / f"{case}.nii.gz"))
+    steps = ["epochs=1", "iterations_per_epoch=1", "validation_iterations=1"]
+    assignments = ", ".join(f"{part}.{step}" for part in ("pretraining", "finetuning") for step in steps)
+    text = STUDY.replace("evaluation: brats", "evaluation: regions").replace("finetuning.epochs=2", assignments)
+    text = text[: text.index("  small:")] + "schedules:\n  warmup: {}\n"
+    text = text.replace("  scratch-small: {plan_options: --features 2 4}\n", "")
+    file = study_file(nnunet_folders, text)
+    assert run_study(file, nnunet_folders / "tiny", [Device()], False) == 0
+    with (nnunet_folders / "tiny" / "results.csv").open() as table:
+        rows = list(csv.DictReader(table))
+    assert {row["runs"] for row in rows} == {"2 of 2", "1 of 1"}
+    assert {row["recipe"] for row in rows} == {"scratch", "restoration, warmup"}
+    logs = {path.name: path.stat().st_size for path in (nnunet_folders / "tiny" / "logs").iterdir()}
+    assert run_study(file, nnunet_folders / "tiny", [Device()], False) == 0
+    assert logs == {path.name: path.stat().st_size for path in (nnunet_folders / "tiny" / "logs").iterdir()}
