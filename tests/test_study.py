@@ -15,7 +15,11 @@ import SimpleITK as sitk
 from nnssl_plugin.commands import study as study_command
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.study import execute
+from nnssl_plugin.study.cost import remaining_seconds, steps_of
 from nnssl_plugin.study.device import Device
+from nnssl_plugin.study.record import Record
+from nnssl_plugin.study.results import labels_needed
+from nnssl_plugin.study.run import Run
 from nnssl_plugin.study.study import run_study
 from tests.synthetic import NAME, make_dataset_json, make_plans, write_dataset
 from tests.test_study_file import STUDY, study_file
@@ -396,3 +400,42 @@ def test_a_real_study_of_few_steps(nnunet_folders: Path, monkeypatch: pytest.Mon
     logs = {path.name: path.stat().st_size for path in (nnunet_folders / "tiny" / "logs").iterdir()}
     assert run_study(file, nnunet_folders / "tiny", [Device()], False) == 0
     assert logs == {path.name: path.stat().st_size for path in (nnunet_folders / "tiny" / "logs").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("trainer", "steps"),
+    [
+        ("SSLScratchTrainer", 6),
+        ("nnUNetTrainer", 250_000),
+        ("nnUNetTrainer_5epochs", 1250),
+        ("nnUNetTrainer_1epoch", 250),
+    ],
+)
+def test_steps_of_a_run(trainer: str, steps: int) -> None:
+    plans = make_plans({"finetuning": {"epochs": 2, "iterations_per_epoch": 3}})
+    run = Run("n", trainer, "p", "s", (), (), 0, 0, "a", (), labels="l")
+    assert steps_of(run, plans) == steps
+
+
+def test_remaining_time_by_kind_and_slots() -> None:
+    pretraining = Run("pre", "SSLPretrainTrainer", "p", "s", (), (), 0, 0, "a", ())
+    runs = [
+        pretraining,
+        *(Run(f"r{i}", "SSLScratchTrainer", "p", "s", (), (), 0, 0, "a", (), labels="l") for i in range(3)),
+    ]
+    steps = {"pre": 1000, "r0": 100, "r1": 100, "r2": 200}
+    finished = {"r0": Record({}, "finished", 50.0)}
+    # Half a second a step for the two others; what is guessed of pre-training.
+    assert remaining_seconds(runs, steps, finished, 2, lambda run: 0.1) == pytest.approx((100 + 150) / 2)
+    assert remaining_seconds(runs, steps, finished, 1, lambda run: None) is None
+    finished["pre"] = Record({}, "finished", 10.0)
+    assert remaining_seconds(runs, steps, finished, 1, lambda run: None) == pytest.approx(150)
+
+
+def test_labels_needed() -> None:
+    curve = [(2.0, 0.4), (8.0, 0.6), (32.0, 0.7)]
+    assert labels_needed(curve, 0.5) == (pytest.approx(4), "")
+    assert labels_needed(curve, 0.65)[0] == pytest.approx(16)
+    assert labels_needed(curve, 0.6) == (pytest.approx(8), "")
+    assert labels_needed(curve, 0.3) == (2.0, "<")
+    assert labels_needed(curve, 0.8) == (32.0, ">")

@@ -15,7 +15,8 @@ from nnssl_plugin.report.page import page, paragraph, picture, section, table
 from nnssl_plugin.report.table_text import Table
 from nnssl_plugin.runs.output import clock
 from nnssl_plugin.study.learning_curves import learning_curves
-from nnssl_plugin.study.results import Cell, arm_title, labels_needed, read_scores, summarise
+from nnssl_plugin.study.result_tables import needed_table, result_table
+from nnssl_plugin.study.results import Cell, arm_title, read_scores, summarise
 
 REPORT = "report.html"
 
@@ -36,7 +37,7 @@ def render(folder: Path) -> str:
     scores = read_scores(folder, study["runs"])
     cells = summarise(study["runs"], scores, study["controls"])
     results = result_table(cells)
-    needed = needed_table(cells, study["controls"])
+    needed = needed_table(cells)
     content = {
         "study": study["name"],
         "cells": [{**asdict(cell), "mean": cell.mean, "spread": cell.spread} for cell in cells],
@@ -47,49 +48,6 @@ def render(folder: Path) -> str:
     write_text(folder / REPORT, _page(folder, study, cells, results, needed, scores))
     text = results.text() if cells else "no run has been scored yet"
     return f"{text}\n\nreport: {folder / REPORT}, with results.csv, .json, .md and .tex beside it"
-
-
-def result_table(cells: Sequence[Cell]) -> Table:
-    """Every cell, in one row each."""
-    rows = []
-    for cell in cells:
-        difference = cell.difference
-        rows.append(
-            [
-                cell.region,
-                cell.metric,
-                cell.labels,
-                f"{cell.patients:g}",
-                cell.arm,
-                _number(cell.mean),
-                _number(cell.spread),
-                f"{difference.mean:+.4f}" if difference else "",
-                f"{difference.interval[0]:+.4f} to {difference.interval[1]:+.4f}" if difference else "",
-                " ".join(f"{value:+.3f}" for value in difference.seeds.values()) if difference else "",
-                str(cell.cases),
-                f"{cell.finished} of {cell.declared}",
-            ]
-        )
-    header = ["region", "metric", "labels", "patients", "recipe", "mean", "sd of seeds", "difference", "95 % interval"]
-    return Table([*header, "each seed", "cases", "runs"], rows, (3, 5, 6, 7, 8, 9, 10, 11))
-
-
-def needed_table(cells: Sequence[Cell], controls: dict[str, str]) -> Table:
-    """How many labelled patients each recipe's control needs to equal its Dice."""
-    rows = []
-    for cell in cells:
-        if cell.metric != "Dice" or cell.difference is None or not cell.seeds:
-            continue
-        control = cell.difference.control
-        curve = sorted(
-            (one.patients, one.mean)
-            for one in cells
-            if (one.arm, one.region, one.metric) == (control, cell.region, "Dice") and one.seeds
-        )
-        needed, sign = labels_needed(curve, cell.mean)
-        rows.append([cell.region, cell.arm, f"{cell.patients:g}", _number(cell.mean), control, f"{sign}{needed:.1f}"])
-    header = ["region", "recipe", "patients", "Dice", "control", "patients the control needs"]
-    return Table(header, rows, (2, 3, 5))
 
 
 def _page(
@@ -199,10 +157,6 @@ def _runs(folder: Path, study: dict[str, Any]) -> str:
     return section(
         "Runs", table(["run", "trainer", "fold", "training cases", "steps", "state", "min:s"], rows, (3, 4, 6))
     )
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.4f}"
 
 
 def _without_nan(value: Any) -> Any:
