@@ -46,7 +46,12 @@ def render(folder: Path) -> str:
     for ending, text in (("csv", results.csv()), ("md", results.markdown()), ("tex", results.latex())):
         write_text(folder / f"results.{ending}", text)
     write_text(folder / REPORT, _page(folder, study, cells, results, needed, scores))
-    text = results.text() if cells else "no run has been scored yet"
+    # A terminal has room for Dice; the files hold every metric.
+    text = (
+        result_table([cell for cell in cells if cell.metric == "Dice"]).text()
+        if cells
+        else "no run has been scored yet"
+    )
     return f"{text}\n\nreport: {folder / REPORT}, with results.csv, .json, .md and .tex beside it"
 
 
