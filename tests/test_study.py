@@ -18,7 +18,6 @@ from nnssl_plugin.study import execute
 from nnssl_plugin.study.cost import remaining_seconds, steps_of
 from nnssl_plugin.study.device import Device
 from nnssl_plugin.study.record import Record
-from nnssl_plugin.study.results import labels_needed
 from nnssl_plugin.study.run import Run
 from nnssl_plugin.study.study import run_study
 from tests.synthetic import NAME, make_dataset_json, make_plans, write_dataset
@@ -430,12 +429,3 @@ def test_remaining_time_by_kind_and_slots() -> None:
     assert remaining_seconds(runs, steps, finished, 1, lambda run: None) is None
     finished["pre"] = Record({}, "finished", 10.0)
     assert remaining_seconds(runs, steps, finished, 1, lambda run: None) == pytest.approx(150)
-
-
-def test_labels_needed() -> None:
-    curve = [(2.0, 0.4), (8.0, 0.6), (32.0, 0.7)]
-    assert labels_needed(curve, 0.5) == (pytest.approx(4), "")
-    assert labels_needed(curve, 0.65)[0] == pytest.approx(16)
-    assert labels_needed(curve, 0.6) == (pytest.approx(8), "")
-    assert labels_needed(curve, 0.3) == (2.0, "<")
-    assert labels_needed(curve, 0.8) == (32.0, ">")
