@@ -4,22 +4,24 @@ import json
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-import SimpleITK as sitk
 
 from nnssl_plugin.commands import study as study_command
+from nnssl_plugin.data.phantom import write_phantom_cohort
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.runs.command import installed_script
 from nnssl_plugin.study import execute
 from nnssl_plugin.study.cost import remaining_seconds, steps_of
 from nnssl_plugin.study.device import Device
 from nnssl_plugin.study.record import Record
 from nnssl_plugin.study.run import Run
 from nnssl_plugin.study.study import run_study
+from tests.scans import run_convert
 from tests.synthetic import NAME, make_dataset_json, make_plans, write_dataset
 from tests.test_study_file import STUDY, study_file
 
@@ -367,7 +369,7 @@ class TestDevices:
         monkeypatch.setenv("nnUNet_extTrainer", "/my/trainers")
         assert Device().environment()["nnUNet_extTrainer"] == f"/my/trainers:{trainers_folder()}"
 
-    @pytest.mark.parametrize("arguments", [["--parallel", "0"], ["--gpus", "7"], ["--gpus", "a"]])
+    @pytest.mark.parametrize("arguments", [["--parallel", "0"], ["--gpus", "99"], ["--gpus", "a"]])
     def test_impossible_devices(self, tmp_path: Path, arguments: list[str]) -> None:
         parser = argparse.ArgumentParser()
         study_command.add_arguments(parser)
@@ -376,26 +378,35 @@ class TestDevices:
 
 
 @pytest.mark.slow
-def test_a_real_study_of_few_steps(nnunet_folders: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    """The real commands: pre-training, fine-tuning and scratch on the tiny data set, and a second start that does nothing."""
+def test_a_real_study_of_few_steps(nnunet_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real commands on phantoms: pre-training, fine-tuning, scratch, evaluation; a second start does nothing."""
     monkeypatch.setenv("nnUNet_compile", "f")
-    names = write_dataset(nnunet_folders, make_plans(), cases=6)
-    references = nnunet_folders / "nnUNet_preprocessed" / NAME / "gt_segmentations"
-    references.mkdir()
-    for case in names:
-        image = sitk.GetImageFromArray((np.random.default_rng(0).random((24, 24, 24)) > 0.5).astype(np.uint8))
-        sitk.WriteImage(image, str(references / f"{case}.nii.gz"))
+    write_phantom_cohort(nnunet_folders / "phantoms", range(6), True, (32, 32, 32), 5.0, 1)
+    run_convert("brats", "-i", nnunet_folders / "phantoms", "-d", 501, "--name", "Phantom", "--copy")
+    prepare = ["nnUNetv2_plan_and_preprocess", "-d", "501", "-c", "3d_fullres", "-npfp", "1", "-np", "1"]
+    subprocess.run([installed_script(prepare[0]), *prepare[1:]], check=True)
     steps = ["epochs=1", "iterations_per_epoch=1", "validation_iterations=1"]
-    assignments = ", ".join(f"{part}.{step}" for part in ("pretraining", "finetuning") for step in steps)
-    text = STUDY.replace("evaluation: brats", "evaluation: regions").replace("finetuning.epochs=2", assignments)
-    text = text[: text.index("  small:")] + "schedules:\n  warmup: {}\n"
-    text = text.replace("  scratch-small: {plan_options: --features 2 4}\n", "")
-    file = study_file(nnunet_folders, text)
+    file = study_file(
+        nnunet_folders,
+        f"""
+name: tiny
+dataset: 501
+configuration: 3d_fullres
+evaluation: brats
+plan_options: --batch-size 2 --patch-size 32 32 32 --features 4 8
+set: [{", ".join(f"{part}.{step}" for part in ("pretraining", "finetuning") for step in steps)}]
+labels: [{{count: 2, seeds: [1]}}]
+controls: {{scratch: {{}}}}
+recipes: {{restoration: {{}}}}
+schedules: {{warmup: {{}}}}
+""",
+    )
     assert run_study(file, nnunet_folders / "tiny", [Device()], False) == 0
     with (nnunet_folders / "tiny" / "results.csv").open() as table:
         rows = list(csv.DictReader(table))
-    assert {row["runs"] for row in rows} == {"2 of 2", "1 of 1"}
+    assert {row["runs"] for row in rows} == {"1 of 1"}
     assert {row["recipe"] for row in rows} == {"scratch", "restoration, warmup"}
+    assert {row["region"] for row in rows} == {"WT", "TC", "ET"}
     logs = {path.name: path.stat().st_size for path in (nnunet_folders / "tiny" / "logs").iterdir()}
     assert run_study(file, nnunet_folders / "tiny", [Device()], False) == 0
     assert logs == {path.name: path.stat().st_size for path in (nnunet_folders / "tiny" / "logs").iterdir()}
