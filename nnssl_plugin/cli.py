@@ -17,6 +17,7 @@ COMMANDS = {
     "import-nnssl": "the same for a checkpoint of MIC-DKFZ's nnssl",
     "show": "say what a checkpoint or weights file is made of",
     "evaluate": "score predictions by the conventions of a challenge",
+    "compare": "two or more evaluated runs, paired by case",
     "study": "the runs of a study file: recipes, label amounts, folds and seeds, through the real nnU-Net commands",
     "demo": "the whole chain on a phantom cohort, through the real nnU-Net commands",
 }

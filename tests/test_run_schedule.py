@@ -102,9 +102,12 @@ except KeyboardInterrupt:
     sys.exit(42 if (folder / "ended").exists() else 1)
 """
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
-    while not (tmp_path / "begun").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(number)
-    assert process.wait(timeout=60) == 42
+    try:
+        while not (tmp_path / "begun").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 42
+    finally:
+        process.kill()
     assert not (tmp_path / "second").exists()

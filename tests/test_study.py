@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -11,10 +12,16 @@ from pathlib import Path
 import pytest
 
 from nnssl_plugin.commands import study as study_command
+from nnssl_plugin.data.phantom import write_phantom_cohort
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.runs.command import installed_script
 from nnssl_plugin.study import execute
+from nnssl_plugin.study.cost import remaining_seconds, steps_of
 from nnssl_plugin.study.device import Device
+from nnssl_plugin.study.record import Record
+from nnssl_plugin.study.run import Run
 from nnssl_plugin.study.study import run_study
+from tests.scans import run_convert
 from tests.synthetic import NAME, make_dataset_json, make_plans, write_dataset
 from tests.test_study_file import STUDY, study_file
 
@@ -331,7 +338,9 @@ def test_an_interrupt_ends_running_commands(commands: Commands, monkeypatch, cap
     assert run(commands) == 130
     signal.signal(signal.SIGTERM, before)
     assert ended
-    assert "Start it again" in capsys.readouterr().err
+    output = capsys.readouterr()
+    assert "Start it again" in output.err
+    assert "FAILED" not in output.out
     record = json.loads((commands.root / "tiny" / "runs" / "tiny_restoration_pretrain_fold0.json").read_text())
     assert record["state"] == "started"
 
@@ -360,9 +369,74 @@ class TestDevices:
         monkeypatch.setenv("nnUNet_extTrainer", "/my/trainers")
         assert Device().environment()["nnUNet_extTrainer"] == f"/my/trainers:{trainers_folder()}"
 
-    @pytest.mark.parametrize("arguments", [["--parallel", "0"], ["--gpus", "7"], ["--gpus", "a"]])
+    @pytest.mark.parametrize("arguments", [["--parallel", "0"], ["--gpus", "99"], ["--gpus", "a"]])
     def test_impossible_devices(self, tmp_path: Path, arguments: list[str]) -> None:
         parser = argparse.ArgumentParser()
         study_command.add_arguments(parser)
         with pytest.raises(InputError, match=arguments[0]):
             study_command.run(parser.parse_args([str(study_file(tmp_path)), *arguments]))
+
+
+@pytest.mark.slow
+def test_a_real_study_of_few_steps(nnunet_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real commands on phantoms: pre-training, fine-tuning, scratch, evaluation; a second start does nothing."""
+    monkeypatch.setenv("nnUNet_compile", "f")
+    write_phantom_cohort(nnunet_folders / "phantoms", range(6), True, (32, 32, 32), 5.0, 1)
+    run_convert("brats", "-i", nnunet_folders / "phantoms", "-d", 501, "--name", "Phantom", "--copy")
+    prepare = ["nnUNetv2_plan_and_preprocess", "-d", "501", "-c", "3d_fullres", "-npfp", "1", "-np", "1"]
+    subprocess.run([installed_script(prepare[0]), *prepare[1:]], check=True)
+    steps = ["epochs=1", "iterations_per_epoch=1", "validation_iterations=1"]
+    file = study_file(
+        nnunet_folders,
+        f"""
+name: tiny
+dataset: 501
+configuration: 3d_fullres
+evaluation: brats
+plan_options: --batch-size 2 --patch-size 32 32 32 --features 4 8
+set: [{", ".join(f"{part}.{step}" for part in ("pretraining", "finetuning") for step in steps)}]
+labels: [{{count: 2, seeds: [1]}}]
+controls: {{scratch: {{}}}}
+recipes: {{restoration: {{}}}}
+schedules: {{warmup: {{}}}}
+""",
+    )
+    assert run_study(file, nnunet_folders / "tiny", [Device()], False) == 0
+    with (nnunet_folders / "tiny" / "results.csv").open() as table:
+        rows = list(csv.DictReader(table))
+    assert {row["runs"] for row in rows} == {"1 of 1"}
+    assert {row["recipe"] for row in rows} == {"scratch", "restoration, warmup"}
+    assert {row["region"] for row in rows} == {"WT", "TC", "ET"}
+    logs = {path.name: path.stat().st_size for path in (nnunet_folders / "tiny" / "logs").iterdir()}
+    assert run_study(file, nnunet_folders / "tiny", [Device()], False) == 0
+    assert logs == {path.name: path.stat().st_size for path in (nnunet_folders / "tiny" / "logs").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("trainer", "steps"),
+    [
+        ("SSLScratchTrainer", 6),
+        ("nnUNetTrainer", 250_000),
+        ("nnUNetTrainer_5epochs", 1250),
+        ("nnUNetTrainer_1epoch", 250),
+    ],
+)
+def test_steps_of_a_run(trainer: str, steps: int) -> None:
+    plans = make_plans({"finetuning": {"epochs": 2, "iterations_per_epoch": 3}})
+    run = Run("n", trainer, "p", "s", (), (), 0, 0, "a", (), labels="l")
+    assert steps_of(run, plans) == steps
+
+
+def test_remaining_time_by_kind_and_slots() -> None:
+    pretraining = Run("pre", "SSLPretrainTrainer", "p", "s", (), (), 0, 0, "a", ())
+    runs = [
+        pretraining,
+        *(Run(f"r{i}", "SSLScratchTrainer", "p", "s", (), (), 0, 0, "a", (), labels="l") for i in range(3)),
+    ]
+    steps = {"pre": 1000, "r0": 100, "r1": 100, "r2": 200}
+    finished = {"r0": Record({}, "finished", 50.0)}
+    # Half a second a step for the two others; what is guessed of pre-training.
+    assert remaining_seconds(runs, steps, finished, 2, lambda run: 0.1) == pytest.approx((100 + 150) / 2)
+    assert remaining_seconds(runs, steps, finished, 1, lambda run: None) is None
+    finished["pre"] = Record({}, "finished", 10.0)
+    assert remaining_seconds(runs, steps, finished, 1, lambda run: None) == pytest.approx(150)

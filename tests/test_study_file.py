@@ -89,3 +89,10 @@ def test_mistakes_are_named(tmp_path: Path, old: str, new: str, message: str) ->
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.yaml cannot be read"):
         load_study(tmp_path / "nowhere.yaml")
+
+
+def test_the_readmes_example_is_valid(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    study = load_study(study_file(tmp_path, readme.split("```yaml\n")[1].split("```")[0]))
+    assert study.control_of("small") == "scratch-small"
+    assert study.schedules_of("restoration") == ["warm-up", "stock"]

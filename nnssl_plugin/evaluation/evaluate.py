@@ -84,6 +84,8 @@ def evaluate_folder(
         "scored": len(scored),
         "convention": convention.source,
         "regions": {region: list(values) for region, values in convention.regions.items()},
+        "predictions": str(predictions),
+        "references": str(references),
     }
 
 

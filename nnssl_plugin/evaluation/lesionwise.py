@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from nnssl_plugin.evaluation.dice import dice
-from nnssl_plugin.evaluation.surface_distance import Mask, hd95
+from nnssl_plugin.evaluation.surface_distance import Mask, bounding_box, hd95
 
 WORST_HD95_MM = 374.0
 SMALLEST_MM3 = 50.0
@@ -38,7 +38,7 @@ def lesionwise_scores(prediction: Mask, reference: Mask, spacing: Sequence[float
         spacing: mm per voxel along each axis.
     """
     faces_edges, everything = ndimage.generate_binary_structure(3, 2), ndimage.generate_binary_structure(3, 3)
-    window = _window(prediction | reference)
+    window = bounding_box(prediction | reference, DILATIONS)
     if window is None:
         return LesionwiseScores(1.0, 0.0, 0, 0, 0)
     prediction, reference = prediction[window], reference[window]
@@ -77,17 +77,6 @@ def lesionwise_scores(prediction: Mask, reference: Mask, spacing: Sequence[float
         missed,
         false,
     )
-
-
-def _window(mask: Mask) -> tuple[slice, ...] | None:
-    """Bounding box of what is set, with room for the dilations; None if nothing is."""
-    sides = []
-    for axis in range(mask.ndim):
-        (used,) = np.nonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-        if not len(used):
-            return None
-        sides.append(slice(max(0, int(used[0]) - DILATIONS), int(used[-1]) + 1 + DILATIONS))
-    return tuple(sides)
 
 
 def _hull(boxes: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:

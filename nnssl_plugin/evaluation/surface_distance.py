@@ -11,13 +11,29 @@ Mask = npt.NDArray[np.bool_]
 
 def surface_points(mask: Mask, spacing: Sequence[float]) -> npt.NDArray[np.float64]:
     """Centres in mm `[N, axes]` of the surface voxels: those with a face neighbour outside the mask or the image."""
-    inner = mask.copy()
+    window = bounding_box(mask)
+    if window is None:
+        return np.empty((0, mask.ndim))
+    part = mask[window]
+    inner = part.copy()
     for axis in range(mask.ndim):
-        line, eroded = np.moveaxis(mask, axis, 0), np.moveaxis(inner, axis, 0)
+        line, eroded = np.moveaxis(part, axis, 0), np.moveaxis(inner, axis, 0)
         eroded[1:] &= line[:-1]
         eroded[:-1] &= line[1:]
         eroded[[0, -1]] = False
-    return np.argwhere(mask & ~inner) * np.asarray(spacing, dtype=float)
+    corner = [side.start for side in window]
+    return (np.argwhere(part & ~inner) + corner) * np.asarray(spacing, dtype=float)
+
+
+def bounding_box(mask: Mask, margin: int = 0) -> tuple[slice, ...] | None:
+    """The smallest box that holds all that is set, widened by `margin` voxels; None if nothing is set."""
+    sides = []
+    for axis in range(mask.ndim):
+        (used,) = np.nonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        if not len(used):
+            return None
+        sides.append(slice(max(0, int(used[0]) - margin), min(int(used[-1]) + 1 + margin, mask.shape[axis])))
+    return tuple(sides)
 
 
 def surface_distances(

@@ -1,10 +1,12 @@
 """The worst and the best cases of an evaluation, as slices with the outlines of reference and predictions."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nnssl_plugin.data.dataset_json import channel_names
+from nnssl_plugin.evaluation.results_folder import dataset_json_of, raw_images_of
 from nnssl_plugin.report.contours import SegmentedCase, show_segmentations
 from nnssl_plugin.report.page import paragraph, picture, section
 
@@ -20,6 +22,14 @@ def worst_and_best(results: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     ranked = sorted(scores, key=lambda case: (scores[case], case))
     worst = ranked[: min(SHOWN, (len(ranked) + 1) // 2)]
     return worst, [case for case in ranked[-SHOWN:] if case not in worst][::-1]
+
+
+def losses_and_gains(ours: Mapping[str, Any], theirs: Mapping[str, Any], region: str) -> list[str]:
+    """Cases in which Dice of a region falls and rises most, from `theirs` to `ours` (the `cases` of two results)."""
+    pairs = {case: (ours[case][region]["Dice"], theirs[case][region]["Dice"]) for case in ours.keys() & theirs.keys()}
+    gains = {case: here - there for case, (here, there) in pairs.items() if here is not None and there is not None}
+    ranked = sorted(gains, key=lambda case: (gains[case], case))
+    return list(dict.fromkeys([*ranked[:SHOWN], *ranked[-SHOWN:][::-1]]))
 
 
 def case_section(
@@ -56,3 +66,22 @@ def case_section(
         return ""
     figure = show_segmentations(shown, regions, names[-1])
     return section(title, picture(figure, f"Axial slice with most of {next(iter(regions))}; outlines on {names[-1]}."))
+
+
+def run_pictures(cases: Sequence[str], title: str, results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Pictures of cases with the outlines of several runs, if their predictions are where they were evaluated.
+
+    Args:
+        cases: to be shown.
+        title: of the section.
+        results: title of a run → its result of `nnssl_plugin evaluate`.
+    """
+    first = next(iter(results.values()))
+    folders = {"reference": Path(first.get("references", ""))}
+    folders |= {name: Path(result.get("predictions", "")) for name, result in results.items()}
+    predictions = Path(first.get("predictions", ""))
+    described = dataset_json_of(predictions)
+    if described is None or not all(folder.is_dir() for folder in folders.values()):
+        return section(title, paragraph(f"{', '.join(cases)}. No picture: the predictions are gone.", "soft"))
+    dataset_json = json.loads(described.read_text(encoding="utf-8"))
+    return case_section(cases, title, first["regions"], folders, raw_images_of(predictions), dataset_json)

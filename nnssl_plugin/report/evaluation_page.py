@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def evaluation_page(
             table(means.header, means.rows, means.numbers),
             paragraph(" ".join([EMPTY[results["evaluation"]], *stated]), "soft"),
         ),
-        section("Every case", *(_strips(results, metric) for metric in metrics)),
+        section("Every case", _strips(results, metrics)),
     ]
     if results["problems"]:
         problems = f"{len(results['problems'])} problems; cases with a problem are in no mean: "
@@ -53,11 +53,14 @@ def evaluation_page(
     return page(f"Evaluation: {results['evaluation']}", subtitle, *parts)
 
 
-def _strips(results: Mapping[str, Any], metric: str) -> str:
-    scores = {
-        region: [case[region][metric] for case in results["cases"].values() if case[region][metric] is not None]
-        for region in results["regions"]
+def _strips(results: Mapping[str, Any], metrics: Sequence[str]) -> str:
+    panels = {
+        titled(metric): {
+            region: [case[region][metric] for case in results["cases"].values() if case[region][metric] is not None]
+            for region in results["regions"]
+        }
+        for metric in metrics
     }
     return picture(
-        strips(scores, titled(metric)), f"{titled(metric)}: one dot per case, box from quartile to quartile.", 520
+        strips(panels), "One dot per case; boxes from quartile to quartile, whiskers to 1.5 times their height."
     )

@@ -10,6 +10,10 @@ NNUNET_ROW = "mean (nnU-Net: empty in both left out)"
 UNITS = {"HD95": "mm", "Lesion-wise HD95": "mm", "ASSD": "mm", "MSSD": "mm", "RAVD": "%"}
 
 
+# Of all others, more is better.
+LOWER_IS_BETTER = set(UNITS)
+
+
 def metrics_of(results: Mapping[str, Any]) -> list[str]:
     """Names of the metrics."""
     return list(next(iter(results["mean"].values())))

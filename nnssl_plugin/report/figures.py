@@ -12,6 +12,7 @@ from nnssl_plugin.report.comparison import RegionComparison
 COLOURS = ("#0b63a5", "#d1600a")
 GREY = "#8a949e"
 CHANCE = "_chance"
+LONGEST_TITLE = 24
 
 
 def case_scores(titles: Sequence[str], compared: Sequence[RegionComparison]) -> Figure:
@@ -40,23 +41,33 @@ def case_scores(titles: Sequence[str], compared: Sequence[RegionComparison]) -> 
     return figure
 
 
-def strips(scores: Mapping[str, Sequence[float]], label: str) -> Figure:
+def strips(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     """Scores of every case as dots over a box plot.
 
     Args:
-        scores: title → scores.
-        label: of the axis.
+        panels: label of the axis → title → scores.
     """
-    figure = Figure(figsize=(1.1 * len(scores) + 1.2, 3.0), layout="constrained")
-    axis = figure.subplots()
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    width = 1.9 + 0.6 * max(len(scores) for scores in panels.values())
+    figure = Figure(figsize=(columns * width, 2.8 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     rng = np.random.default_rng(0)
-    for x, values in enumerate(scores.values()):
-        if len(values):
-            axis.boxplot(list(values), positions=[x], widths=0.5, showfliers=False, medianprops={"color": COLOURS[1]})
-            axis.scatter(x + rng.uniform(-0.15, 0.15, len(values)), values, color=COLOURS[0], s=12, alpha=0.6, zorder=3)
-    axis.set_xticks(range(len(scores)), [title.replace(" ", "\n") for title in scores])
-    axis.set_ylabel(label)
-    plain(axis)
+    for axis, (label, scores) in zip(axes, panels.items(), strict=False):
+        for x, values in enumerate(scores.values()):
+            if len(values):
+                axis.boxplot(
+                    list(values), positions=[x], widths=0.5, showfliers=False, medianprops={"color": COLOURS[1]}
+                )
+                axis.scatter(
+                    x + rng.uniform(-0.15, 0.15, len(values)), values, color=COLOURS[0], s=12, alpha=0.6, zorder=3
+                )
+        shown = [title if len(title) <= LONGEST_TITLE else f"…{title[-LONGEST_TITLE:]}" for title in scores]
+        axis.set_xticks(range(len(scores)), shown, rotation=25, ha="right")
+        axis.set_title(label)
+        plain(axis)
+    for axis in axes[len(panels) :]:
+        axis.axis("off")
     return figure
 
 

@@ -5,7 +5,11 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-LATEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "±": r"$\pm$", "−": "$-$", "<": "$<$", ">": "$>$"}
+LATEX = {
+    **{character: f"\\{character}" for character in "&%_#${}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"±": r"$\pm$", "−": "$-$", "<": "$<$", ">": "$>$", "³": "$^3$"},
+}
 
 
 @dataclass(frozen=True)

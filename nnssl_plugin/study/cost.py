@@ -1,5 +1,6 @@
 """What a study costs: steps, and the time they take, measured on the runs that are done or on a few steps."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any
@@ -12,7 +13,9 @@ from nnssl_plugin.settings import settings_from_plans
 from nnssl_plugin.study.record import Record
 from nnssl_plugin.study.run import Run
 
-NNUNET_STEPS = 1000 * 250
+NNUNET_EPOCHS, NNUNET_ITERATIONS = 1000, 250
+# As in nnUNetTrainer_5epochs.
+EPOCHS = re.compile(r"_(\d+)epochs?")
 TIMED_STEPS = 3
 
 
@@ -20,7 +23,10 @@ def steps_of(run: Run, plans: Mapping[str, Any]) -> int:
     """Optimisation steps of a run: by the settings of its plans, or nnU-Net's own number for a stock trainer."""
     settings = settings_from_plans(plans)
     section: Any = settings.pretraining if run.is_pretraining else settings.finetuning
-    return int(section.epochs * section.iterations_per_epoch) if run.trainer.startswith("SSL") else NNUNET_STEPS
+    if run.trainer.startswith("SSL"):
+        return int(section.epochs * section.iterations_per_epoch)
+    named = EPOCHS.search(run.trainer)
+    return NNUNET_ITERATIONS * (int(named[1]) if named else NNUNET_EPOCHS)
 
 
 def seconds_per_step(plans: dict[str, Any], configuration: str, channels: int, outputs: int, device: str) -> float:

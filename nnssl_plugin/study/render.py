@@ -2,18 +2,21 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from nnssl_plugin.atomic import write_text
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.report.case_pictures import losses_and_gains, run_pictures
+from nnssl_plugin.report.figures import strips
 from nnssl_plugin.report.page import page, paragraph, picture, section, table
 from nnssl_plugin.report.table_text import Table
 from nnssl_plugin.runs.output import clock
 from nnssl_plugin.study.learning_curves import learning_curves
-from nnssl_plugin.study.results import Cell, labels_needed, read_scores, summarise
+from nnssl_plugin.study.result_tables import needed_table, result_table
+from nnssl_plugin.study.results import Cell, arm_title, read_scores, summarise
 
 REPORT = "report.html"
 
@@ -34,7 +37,7 @@ def render(folder: Path) -> str:
     scores = read_scores(folder, study["runs"])
     cells = summarise(study["runs"], scores, study["controls"])
     results = result_table(cells)
-    needed = needed_table(cells, study["controls"])
+    needed = needed_table(cells)
     content = {
         "study": study["name"],
         "cells": [{**asdict(cell), "mean": cell.mean, "spread": cell.spread} for cell in cells],
@@ -42,59 +45,21 @@ def render(folder: Path) -> str:
     write_text(folder / "results.json", json.dumps(_without_nan(content), indent=4))
     for ending, text in (("csv", results.csv()), ("md", results.markdown()), ("tex", results.latex())):
         write_text(folder / f"results.{ending}", text)
-    write_text(folder / REPORT, _page(folder, study, cells, results, needed, len(scores)))
-    text = results.text() if cells else "no run has been scored yet"
+    write_text(folder / REPORT, _page(folder, study, cells, results, needed, scores))
+    # A terminal has room for Dice; the files hold every metric.
+    text = (
+        result_table([cell for cell in cells if cell.metric == "Dice"]).text()
+        if cells
+        else "no run has been scored yet"
+    )
     return f"{text}\n\nreport: {folder / REPORT}, with results.csv, .json, .md and .tex beside it"
 
 
-def result_table(cells: Sequence[Cell]) -> Table:
-    """Every cell, in one row each."""
-    rows = []
-    for cell in cells:
-        difference = cell.difference
-        rows.append(
-            [
-                cell.region,
-                cell.metric,
-                cell.labels,
-                f"{cell.patients:g}",
-                cell.arm,
-                _number(cell.mean),
-                _number(cell.spread),
-                f"{difference.mean:+.4f}" if difference else "",
-                f"{difference.interval[0]:+.4f} to {difference.interval[1]:+.4f}" if difference else "",
-                " ".join(f"{value:+.3f}" for value in difference.seeds.values()) if difference else "",
-                str(cell.cases),
-                f"{cell.finished} of {cell.declared}",
-            ]
-        )
-    header = ["region", "metric", "labels", "patients", "recipe", "mean", "sd of seeds", "difference", "95 % interval"]
-    return Table([*header, "each seed", "cases", "runs"], rows, (3, 5, 6, 7, 8, 9, 10, 11))
-
-
-def needed_table(cells: Sequence[Cell], controls: dict[str, str]) -> Table:
-    """How many labelled patients each recipe's control needs to equal its Dice."""
-    rows = []
-    for cell in cells:
-        if cell.metric != "Dice" or cell.difference is None or not cell.seeds:
-            continue
-        control = cell.difference.control
-        curve = sorted(
-            (one.patients, one.mean)
-            for one in cells
-            if (one.arm, one.region, one.metric) == (control, cell.region, "Dice") and one.seeds
-        )
-        needed, sign = labels_needed(curve, cell.mean)
-        rows.append([cell.region, cell.arm, f"{cell.patients:g}", _number(cell.mean), control, f"{sign}{needed:.1f}"])
-    header = ["region", "recipe", "patients", "Dice", "control", "patients the control needs"]
-    return Table(header, rows, (2, 3, 5))
-
-
 def _page(
-    folder: Path, study: dict[str, Any], cells: Sequence[Cell], results: Table, needed: Table, scored: int
+    folder: Path, study: dict[str, Any], cells: Sequence[Cell], results: Table, needed: Table, scores: Mapping[str, Any]
 ) -> str:
     declared = sum(bool(run["labels"]) for run in study["runs"])
-    parts = []
+    scored, parts = len(scores), []
     if scored < declared:
         parts.append(
             paragraph(f"{declared - scored} of {declared} fine-tuned runs have no score yet or failed.", "note")
@@ -133,12 +98,48 @@ def _page(
                 ),
             )
         )
+    if scores:
+        parts.append(_cases(study, scores, cells))
     parts.append(_runs(folder, study))
     declaration = folder / "study.yaml"
     if declaration.is_file():
         source = declaration.read_text(encoding="utf-8").replace("&", "&amp;").replace("<", "&lt;")
         parts.append(section("The study file", f"<pre><code>{source}</code></pre>"))
     return page(f"Study {study['name']}", f"{study['dataset']}, {study['configuration']}", *parts)
+
+
+def _cases(study: dict[str, Any], scores: Mapping[str, Any], cells: Sequence[Cell]) -> str:
+    """Dice of every case, and pictures of where the best recipe loses and gains most against its control."""
+    runs = {run["name"]: run for run in study["runs"] if run["name"] in scores}
+    regions = next(iter(scores.values()))["regions"]
+    panels: dict[str, dict[str, list[float]]] = {}
+    for name, run in runs.items():
+        for region in regions:
+            dice = [case[region]["Dice"] for case in scores[name]["cases"].values()]
+            panels.setdefault(f"{region}, {run['labels']}", {}).setdefault(arm_title(run), []).extend(dice)
+    caption = "One dot per case, fold and seed; boxes from quartile to quartile, whiskers to 1.5 times their height."
+    parts = [section("Dice of every case", picture(strips(panels), caption))]
+    gains = [cell for cell in cells if cell.difference and cell.metric == "Dice" and cell.region == next(iter(regions))]
+    if gains:
+        best = max(gains, key=lambda cell: cell.difference.mean if cell.difference else 0.0)
+        parts.append(_gains(best, runs, scores, study["controls"]))
+    return "".join(parts)
+
+
+def _gains(cell: Cell, runs: Mapping[str, Any], scores: Mapping[str, Any], controls: Mapping[str, str]) -> str:
+    """Pictures of one seed and fold that the recipe and its control have both."""
+    for name, run in runs.items():
+        if (arm_title(run), run["labels"]) != (cell.arm, cell.labels):
+            continue
+        for other, control in runs.items():
+            same = all(run[key] == control[key] for key in ("labels", "seed", "base_fold"))
+            if not same or control["arm"] != controls[run["arm"]]:
+                continue
+            ours, theirs = scores[name], scores[other]
+            shown = losses_and_gains(ours["cases"], theirs["cases"], cell.region)
+            title = f"Where {cell.arm} loses and gains most against {control['arm']}: {cell.labels}, seed {run['seed']}"
+            return run_pictures(shown, title, {control["arm"]: theirs, cell.arm: ours})
+    return ""
 
 
 def _runs(folder: Path, study: dict[str, Any]) -> str:
@@ -161,10 +162,6 @@ def _runs(folder: Path, study: dict[str, Any]) -> str:
     return section(
         "Runs", table(["run", "trainer", "fold", "training cases", "steps", "state", "min:s"], rows, (3, 4, 6))
     )
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.4f}"
 
 
 def _without_nan(value: Any) -> Any:

@@ -13,8 +13,8 @@ import numpy as np
 
 from nnssl_plugin.report.comparison import bootstrap_interval
 
-# Case → score of one region and metric.
-Scores = dict[str, float]
+# Fold and case → score of one region and metric.
+Scores = dict[tuple[int, str], float]
 
 
 @dataclass(frozen=True)
@@ -162,13 +162,13 @@ def _by_seed(
         for case, regions in scores.get(run["name"], {"cases": {}})["cases"].items():
             value = regions.get(region, {}).get(metric)
             if value is not None:
-                seeds.setdefault(run["seed"], {})[case] = value
+                seeds.setdefault(run["seed"], {})[run["base_fold"], case] = value
     return seeds
 
 
 def _difference(control: str, ours: Mapping[int, Scores], theirs: Mapping[int, Scores]) -> Difference | None:
     """Over the cases and seeds that both have."""
-    by_case: dict[str, list[float]] = defaultdict(list)
+    by_case: dict[tuple[int, str], list[float]] = defaultdict(list)
     seeds = {}
     for seed in ours.keys() & theirs.keys():
         pairs = {case: ours[seed][case] - theirs[seed][case] for case in ours[seed].keys() & theirs[seed].keys()}

@@ -1,41 +1,36 @@
 """A study from its file to its report."""
 
-import contextlib
-import io
 import json
-import os
 import shutil
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import torch
-from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnssl_plugin.atomic import write_text
-from nnssl_plugin.errors import InputError
 from nnssl_plugin.nnunet import check_nnunet, dataset_name, folder_of
-from nnssl_plugin.planning.plans_file import configuration_of, load_plans, preprocessed_folder
+from nnssl_plugin.planning.plans_file import configuration_of, preprocessed_folder
 from nnssl_plugin.runs.folder import locked_folder
 from nnssl_plugin.runs.output import LiveLine, clock
 from nnssl_plugin.runs.schedule import Task, run_tasks
+from nnssl_plugin.study.checks import check_study
 from nnssl_plugin.study.cost import remaining_seconds, seconds_per_step, steps_of
-from nnssl_plugin.study.device import TRAINERS, Device
+from nnssl_plugin.study.device import Device
 from nnssl_plugin.study.execute import Places, execute, is_finished, made_with
 from nnssl_plugin.study.label_folds import label_folds
 from nnssl_plugin.study.plans_copies import install_plans, make_plans
-from nnssl_plugin.study.progress import Progress
+from nnssl_plugin.study.progress import InterruptedRunError, Progress
 from nnssl_plugin.study.record import Record, check_record, is_begun, read_record
 from nnssl_plugin.study.render import render
 from nnssl_plugin.study.run import Run, runs_of
-from nnssl_plugin.study.study_file import Control, Recipe, Schedule, Study, load_study
-from nnssl_plugin.training.run_checks import refuse_unlabelled
+from nnssl_plugin.study.study_file import Study, load_study
 
 
 class StudyRuns:
@@ -56,7 +51,7 @@ class StudyRuns:
         self.study: Study = load_study(file)
         self.dataset = dataset_name(self.study.dataset)
         self.data = preprocessed_folder(self.dataset)
-        self.images = self._checked_images()
+        self.images = check_study(self.study, self.dataset, slots[0])
         self.runs = self._runs(write=False)
         self.plans = make_plans(self.runs, self.data)
         self.steps = {run.name: steps_of(run, self.plans[run.plans]) for run in self.runs}
@@ -65,27 +60,6 @@ class StudyRuns:
             folder, folder_of("nnUNet_results"), self.dataset, self.study.configuration, self.study.evaluation
         )
         self.guesses: dict[str, float] = {}
-
-    def _checked_images(self) -> Path:
-        arms: list[Control | Recipe] = [*self.study.controls.values(), *self.study.recipes.values()]
-        for arm in arms:
-            plans = load_plans(self.dataset, arm.plans or self.study.plans)
-            images = self.data / configuration_of(plans, self.study.configuration)["data_identifier"]
-            if not images.is_dir():
-                raise InputError(
-                    f"{self.dataset} has no preprocessed images {images.name}; run nnUNetv2_preprocess -d "
-                    f"{self.dataset[7:10]} -plans_name {plans['plans_name']} -c {self.study.configuration}"
-                )
-        refuse_unlabelled(json.loads((self.data / "dataset.json").read_text(encoding="utf-8")), self.dataset)
-        os.environ[TRAINERS] = self.slots[0].environment()[TRAINERS]
-        parts: list[Control | Recipe | Schedule] = [*arms, *self.study.schedules.values()]
-        for trainer in dict.fromkeys(part.trainer for part in parts):
-            try:
-                with contextlib.redirect_stdout(io.StringIO()):
-                    recursive_find_trainer_class_by_name(trainer)
-            except RuntimeError:
-                raise InputError(f"{self.file}: nnU-Net finds no trainer {trainer!r}") from None
-        return images
 
     def _runs(self, write: bool) -> list[Run]:
         base, subsets = label_folds(self.study, self.data, self.images, write)
@@ -152,7 +126,7 @@ class StudyRuns:
         with locked_folder(self.folder, "study") as lock:
             for part in ("logs", "runs", "evaluation"):
                 (self.folder / part).mkdir(exist_ok=True)
-            self.places = Places(**{**vars(self.places), "keep_open": (lock,)})
+            self.places = replace(self.places, keep_open=(lock,))
             self.runs = self._runs(write=True)
             self.by_name = {run.name: run for run in self.runs}
             self._check_records()
@@ -193,6 +167,8 @@ class StudyRuns:
                 progress.begin(name, is_begun(self.places.fold(run)))
                 try:
                     execute(run, self.by_name, self.digest(run), self.places, device, progress.of(name))
+                except InterruptedRunError:
+                    raise
                 except Exception as error:
                     progress.end(name, monotonic() - started, str(error) or type(error).__name__)
                     raise

@@ -96,7 +96,7 @@ class Study(Section):
     configuration: str
     plans: str = "nnUNetPlans"
     folds: Annotated[list[Whole], Field(min_length=1)] = [0]
-    evaluation: Literal["brats"]
+    evaluation: Literal["brats", "chaos", "regions"]
     plan_options: Options = ""
     pretraining_options: Options = ""
     assignments: Assignments = []

@@ -1,0 +1,51 @@
+"""What of a study can be found wrong before anything of it runs."""
+
+import contextlib
+import io
+import json
+import os
+from pathlib import Path
+
+from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.planning.plans_file import configuration_of, load_plans, preprocessed_folder
+from nnssl_plugin.study.device import TRAINERS, Device
+from nnssl_plugin.study.study_file import Control, Recipe, Schedule, Study
+from nnssl_plugin.training.run_checks import refuse_unlabelled
+
+
+def check_study(study: Study, dataset: str, device: Device) -> Path:
+    """Check that plans, preprocessed images and trainers that a study names are there.
+
+    Args:
+        study: the declaration.
+        dataset: full name.
+        device: whose environment the trainers are looked up in.
+
+    Returns:
+        Folder of the configuration's preprocessed images.
+
+    Raises:
+        InputError: one of them is not, or the data set is unlabelled.
+    """
+    data = preprocessed_folder(dataset)
+    arms: list[Control | Recipe] = [*study.controls.values(), *study.recipes.values()]
+    for arm in arms:
+        plans = load_plans(dataset, arm.plans or study.plans)
+        images = data / configuration_of(plans, study.configuration)["data_identifier"]
+        if not images.is_dir():
+            raise InputError(
+                f"{dataset} has no preprocessed images {images.name}; run nnUNetv2_preprocess -d "
+                f"{dataset[7:10]} -plans_name {plans['plans_name']} -c {study.configuration}"
+            )
+    refuse_unlabelled(json.loads((data / "dataset.json").read_text(encoding="utf-8")), dataset)
+    os.environ[TRAINERS] = device.environment()[TRAINERS]
+    parts: list[Control | Recipe | Schedule] = [*arms, *study.schedules.values()]
+    for trainer in dict.fromkeys(part.trainer for part in parts):
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                recursive_find_trainer_class_by_name(trainer)
+        except RuntimeError:
+            raise InputError(f"{study.name}: nnU-Net finds no trainer {trainer!r}") from None
+    return images
