@@ -1,7 +1,9 @@
 """Writing and checking a file for `-pretrained_weights`."""
 
+import io
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -110,7 +112,9 @@ def check_weights(content: Mapping[str, Any], target: Target) -> tuple[int, ...]
 
 def _load(file: Path, content: Mapping[str, Any], target: Target) -> torch.nn.Module:
     network = target.fresh_network()
-    load_pretrained_weights(network, str(file))
+    # It prints the name of a file that is not the one the user asked for.
+    with redirect_stdout(io.StringIO()):
+        load_pretrained_weights(network, str(file))
     loaded = network.state_dict()
     for name, value in content["network_weights"].items():
         if SEGMENTATION not in name and not torch.equal(loaded[name], value):
