@@ -46,7 +46,7 @@ class Commands:
         scores = SCORES[next(arm for arm in sorted(SCORES, key=len, reverse=True) if f"_{arm}_" in command[-1])]
         cases = {f"case0{i}": {"WT": {"Dice": scores + 0.1 * (i - 4)}} for i in (4, 5)}
         mean = {"WT": {"Dice": scores + 0.05}}
-        Path(command[-1]).write_text(json.dumps({"mean": mean, "cases": cases, "problems": []}))
+        Path(command[-1]).write_text(json.dumps({"mean": mean, "cases": cases, "problems": [], "regions": {"WT": [1]}}))
         return 0
 
     def train(self, command) -> int:
