@@ -58,7 +58,7 @@ def run_convert(*arguments: object) -> int:
 
 
 def dataset_json(folder: Path) -> dict:
-    return json.loads((folder / "dataset.json").read_text())
+    return json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
 
 
 def names_in(folder: Path) -> list[str]:
@@ -77,4 +77,4 @@ def files_of(folder: Path, case: str) -> tuple[list[Path], Path]:
 
 
 def conversion_json(folder: Path) -> dict:
-    return json.loads((folder / "conversion.json").read_text())
+    return json.loads((folder / "conversion.json").read_text(encoding="utf-8"))

@@ -123,7 +123,7 @@ def runs(pretrain: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 def write_cases(folder: Path, plans_name: str, configurations: list[str], cases: tuple[str, ...]) -> None:
-    plans = json.loads((folder / f"{plans_name}.json").read_text())
+    plans = json.loads((folder / f"{plans_name}.json").read_text(encoding="utf-8"))
     for configuration in configurations:
         made = folder / plans["configurations"][configuration]["data_identifier"]
         shutil.rmtree(made, ignore_errors=True)
@@ -141,7 +141,10 @@ def test_preprocesses_once(pretrain: Path, runs: list[list[str]], capsys: pytest
     assert command() == 0
     assert runs == [["3d_fullres"]]
     assert "2 x 1 x 1 mm (median) are resampled to 1 x 1 x 1 mm" in capsys.readouterr().out
-    assert json.loads((pretrain / "nnUNetPlans.json").read_text()) == {**PLANS, "dataset_name": PRETRAIN}
+    assert json.loads((pretrain / "nnUNetPlans.json").read_text(encoding="utf-8")) == {
+        **PLANS,
+        "dataset_name": PRETRAIN,
+    }
     expected = ["dataset.json", "dataset_fingerprint.json", "nnUNetPlans.json", "nnUNetPlans_3d_fullres"]
     assert contents(pretrain) == expected
 
@@ -159,7 +162,7 @@ def test_a_damaged_fingerprint_is_made_again(
     pretrain: Path, runs: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = pretrain / "dataset_fingerprint.json"
-    whole = path.read_text()
+    whole = path.read_text(encoding="utf-8")
     path.write_text(whole[: len(whole) // 2])
 
     def extract(dataset_ids: list[int], num_processes: int, clean: bool) -> None:
@@ -178,7 +181,7 @@ def test_a_copy_of_the_plans_shares_the_data(data: Path, pretrain: Path, runs: l
     write_plans(data / "nnUNet_preprocessed" / TARGET, plans_name="MyPlans", nnssl_plugin={})
     command("-p", "MyPlans", "-c", "3d_fullres")
     assert len(runs) == 1
-    copy = json.loads((pretrain / "MyPlans.json").read_text())
+    copy = json.loads((pretrain / "MyPlans.json").read_text(encoding="utf-8"))
     assert copy == {**PLANS, "plans_name": "MyPlans", "nnssl_plugin": {}, "dataset_name": PRETRAIN}
     assert "MyPlans_3d_fullres" not in contents(pretrain)
 

@@ -32,7 +32,7 @@ def command(*arguments: object) -> int:
 
 
 def rows(path: Path) -> dict[tuple[str, str], dict[str, str]]:
-    return {(row["metric"], row["run"]): row for row in json.loads(path.read_text())["rows"]}
+    return {(row["metric"], row["run"]): row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
 
 
 @pytest.fixture
@@ -52,7 +52,9 @@ def runs(tmp_path: Path) -> tuple[Path, Path, Path]:
 
 
 def scores(path: Path) -> np.ndarray:
-    return np.array([case["WT"]["Dice"] for _, case in sorted(json.loads(path.read_text())["cases"].items())])
+    return np.array(
+        [case["WT"]["Dice"] for _, case in sorted(json.loads(path.read_text(encoding="utf-8"))["cases"].items())]
+    )
 
 
 def test_figures_are_those_of_scipy_and_numpy(runs, tmp_path: Path) -> None:
@@ -90,7 +92,7 @@ def test_all_formats_hold_the_same_rows(runs, tmp_path: Path) -> None:
     command(*runs, "-o", output)
     row = next(row for (metric, run), row in rows(output).items() if (metric, run) == ("Dice", str(runs[1])))
     for ending in ("csv", "md", "tex", "html"):
-        text = output.with_suffix(f".{ending}").read_text()
+        text = output.with_suffix(f".{ending}").read_text(encoding="utf-8")
         assert row["mean"] in text
         assert row["win/tie/loss"] in text
 
@@ -101,7 +103,7 @@ def test_different_cases_are_refused_unless_intersected(runs, tmp_path: Path, ca
         command(runs[0], fewer)
     output = tmp_path / "o.json"
     assert command(runs[0], fewer, "--intersect", "-o", output) == 0
-    content = json.loads(output.read_text())
+    content = json.loads(output.read_text(encoding="utf-8"))
     assert content["cases"] == ["c01", "c02"]
     assert len(content["left out"]) == 11
     assert "11 cases" in capsys.readouterr().out
@@ -128,9 +130,9 @@ def test_a_folder_with_a_result_is_a_run(runs, tmp_path: Path) -> None:
     folder.mkdir()
     with pytest.raises(InputError, match="no result of nnssl_plugin evaluate"):
         command(runs[0], folder)
-    (folder / "brats.json").write_text(runs[1].read_text())
+    (folder / "brats.json").write_text(runs[1].read_text(encoding="utf-8"))
     assert command(runs[0], folder) == 0
-    (folder / "regions.json").write_text(runs[1].read_text())
+    (folder / "regions.json").write_text(runs[1].read_text(encoding="utf-8"))
     with pytest.raises(InputError, match="several results"):
         command(runs[0], folder)
 

@@ -188,7 +188,7 @@ def test_organs_are_on_their_sides(real_data: Path, raw: Path):
     """In the patient's coordinates (x to the left, z to the head): liver and right kidney right of spleen and left kidney."""
     assert run_convert("chaos", "-i", real_data / "chaos", "-d", 504) == 0
     folder = raw / "Dataset504_CHAOS"
-    assert json.loads((folder / "conversion.json").read_text())["left out"] == {}
+    assert json.loads((folder / "conversion.json").read_text(encoding="utf-8"))["left out"] == {}
     (in_phase, _), label = files_of(folder, "CHAOS_MR_10")
     image = sitk.ReadImage(str(label))
     statistics = sitk.LabelShapeStatisticsImageFilter()

@@ -55,11 +55,11 @@ def appends(name: str, extra: str = "") -> str:
 
 
 def runs(folder: Path) -> list[str]:
-    return (folder / "runs").read_text().split()
+    return (folder / "runs").read_text(encoding="utf-8").split()
 
 
 def state(folder: Path, name: str) -> dict:
-    return json.loads((folder / "steps" / f"{name}.json").read_text())
+    return json.loads((folder / "steps" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def test_finished_steps_are_not_run_again(folder):
@@ -88,7 +88,7 @@ def test_only_the_last_lines_of_a_long_log_are_shown(folder):
     with pytest.raises(StepError) as failure:
         run_steps(folder, [python_step("one", "[print('line', i) for i in range(100)]; exit(1)")], os.environ)
     assert re.findall(r"line (\d+)", str(failure.value)) == [str(i) for i in range(80, 100)]
-    assert (folder / "logs" / "one.log").read_text().count("line") == 100
+    assert (folder / "logs" / "one.log").read_text(encoding="utf-8").count("line") == 100
 
 
 def test_a_failing_function_is_a_failing_step(folder):
@@ -97,7 +97,7 @@ def test_a_failing_function_is_a_failing_step(folder):
 
     with pytest.raises(StepError, match="no disk"):
         run_steps(folder, [Step("one", "One", fail, "recipe")], os.environ)
-    assert "Traceback" in (folder / "logs" / "one.log").read_text()
+    assert "Traceback" in (folder / "logs" / "one.log").read_text(encoding="utf-8")
 
 
 def test_another_recipe_runs_the_step_and_all_later_ones_again(folder):
@@ -161,7 +161,7 @@ def test_a_checkpoint_of_another_run_is_not_continued(folder, why):
 def test_commands_run_in_the_folder_with_the_environment(folder):
     code = "import os; print(os.getcwd(), os.environ['WHAT'])"
     run_steps(folder, [python_step("one", code)], {**os.environ, "WHAT": "ever"})
-    assert (folder / "logs" / "one.log").read_text() == f"{folder} ever\n"
+    assert (folder / "logs" / "one.log").read_text(encoding="utf-8") == f"{folder} ever\n"
 
 
 def test_an_interrupt_ends_the_command_and_its_workers(folder):
@@ -179,7 +179,7 @@ def test_an_interrupt_ends_the_command_and_its_workers(folder):
     with pytest.raises(KeyboardInterrupt):
         run_command(("python", "-c", code), folder, os.environ, folder / "log", Interrupted(io.StringIO()))
     assert time.monotonic() - started < 30
-    pid = int((folder / "pid").read_text())
+    pid = int((folder / "pid").read_text(encoding="utf-8"))
     for _ in range(50):
         if not _alive(pid):
             break
@@ -310,7 +310,7 @@ class TestChain:
         for case in cohorts[0]:
             (labels / f"{case}.nii.gz").touch()
         write_split(tmp_path, size)
-        (split,) = json.loads((labels.parent / "splits_final.json").read_text())
+        (split,) = json.loads((labels.parent / "splits_final.json").read_text(encoding="utf-8"))
         assert len(split["train"]) == 1
         assert {*split["train"], *split["val"]} == cohorts[0]
         assert not set(split["train"]) & set(split["val"])
@@ -338,10 +338,10 @@ def test_the_whole_demo_runs_and_resumes(tmp_path, capsys):
     folder = tmp_path / "the demo"
     assert run_demo(folder, TINY) == 0
     for run in COMPARED:
-        cases = json.loads((folder / f"{run.evaluation}.json").read_text())["cases"]
-        split = json.loads((folder / RAW / DATASET / "splits_final.json").read_text())[0]
+        cases = json.loads((folder / f"{run.evaluation}.json").read_text(encoding="utf-8"))["cases"]
+        split = json.loads((folder / RAW / DATASET / "splits_final.json").read_text(encoding="utf-8"))[0]
         assert sorted(cases) == split["val"]
-    page = (folder / REPORT).read_text()
+    page = (folder / REPORT).read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") >= 6
     assert not re.search(r'(src|href)="(http|//)', page)
 

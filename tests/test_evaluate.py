@@ -132,7 +132,7 @@ def test_command_writes_json_csv_and_table(
 ) -> None:
     output = tmp_path / "result.json"
     assert command(folders[0], "-g", folders[1], "--convention", "brats2023", "-o", output) == 0
-    results = json.loads(output.read_text())
+    results = json.loads(output.read_text(encoding="utf-8"))
     assert results["regions"] == {"WT": [1, 2, 3], "TC": [1, 3], "ET": [3]}
     with output.with_suffix(".csv").open() as file:
         rows = {row["case"]: row for row in csv.DictReader(file)}
@@ -150,7 +150,7 @@ def test_absent_regions_are_said(folders: tuple[Path, Path], capsys: pytest.Capt
     (folders[0] / "dataset.json").write_text(json.dumps({"labels": labels}))
     assert command(folders[0], "-g", folders[1]) == 0
     assert "no such labels: TC, ET" in capsys.readouterr().out
-    assert set(json.loads((folders[0] / "brats.json").read_text())["mean"]) == {"WT"}
+    assert set(json.loads((folders[0] / "brats.json").read_text(encoding="utf-8"))["mean"]) == {"WT"}
 
 
 def truncate(path: Path) -> None:
@@ -173,7 +173,7 @@ def test_what_cannot_be_scored_is_named(
 ) -> None:
     spoil(*folders)
     assert command(folders[0], "-g", folders[1], "--convention", "brats2023") == 1
-    results = json.loads((folders[0] / "brats.json").read_text())
+    results = json.loads((folders[0] / "brats.json").read_text(encoding="utf-8"))
     assert len(results["problems"]) == 1
     assert set(results["cases"]) == {"a", "no_et"}
     assert re.search(message, results["problems"][0])
@@ -215,7 +215,7 @@ def validation(nnunet_folders: Path) -> Path:
 
 def test_results_folder_needs_no_arguments(validation: Path) -> None:
     assert command(validation) == 0
-    results = json.loads((validation / "brats.json").read_text())
+    results = json.loads((validation / "brats.json").read_text(encoding="utf-8"))
     assert set(results["cases"]) == {"a", "b"}
     assert results["mean"]["WT"]["Dice"] == 1
 
@@ -224,7 +224,7 @@ def test_results_folder_knows_its_validation_cases(validation: Path) -> None:
     write(validation / "c.nii.gz", random_labels(2))
     (validation / "b.nii.gz").unlink()
     assert command(validation) == 1
-    results = json.loads((validation / "brats.json").read_text())
+    results = json.loads((validation / "brats.json").read_text(encoding="utf-8"))
     assert set(results["cases"]) == {"a"}
     assert [problem[:2] for problem in results["problems"]] == ["b:", "c:"]
 
@@ -232,7 +232,7 @@ def test_results_folder_knows_its_validation_cases(validation: Path) -> None:
 def test_fold_all_expects_every_case(validation: Path) -> None:
     everything = validation.parent.rename(validation.parent.with_name("fold_all")) / "validation"
     assert command(everything) == 1
-    assert json.loads((everything / "brats.json").read_text())["expected"] == 4
+    assert json.loads((everything / "brats.json").read_text(encoding="utf-8"))["expected"] == 4
 
 
 def test_unlabelled_data_set_is_refused(validation: Path) -> None:
@@ -271,7 +271,7 @@ def test_what_is_undefined_is_counted(tmp_path: Path) -> None:
         write(tmp_path / "predictions" / f"{case}.nii.gz", random_labels(2, predicted))
     arguments = ["chaos", tmp_path / "predictions", "-g", tmp_path / "references", "--convention", "chaos"]
     assert run_evaluation(*arguments) == 0
-    results = json.loads((tmp_path / "predictions" / "chaos.json").read_text())
+    results = json.loads((tmp_path / "predictions" / "chaos.json").read_text(encoding="utf-8"))
     assert list(results["mean"]) == ["liver", "right kidney", "left kidney", "spleen"]
     assert results["undefined"] == {"right kidney": {"RAVD": 1}}
     assert results["cases"]["a"]["right kidney"]["RAVD"] is None
@@ -285,7 +285,7 @@ def test_regions_of_any_data_set(folders: tuple[Path, Path]) -> None:
     labels = {"background": 0, "anterior": 1, "whole": [1, 2, 3], "posterior": 2, "rest": 3}
     (folders[0] / "dataset.json").write_text(json.dumps({"labels": labels}))
     assert run_evaluation("regions", folders[0], "-g", folders[1]) == 0
-    results = json.loads((folders[0] / "regions.json").read_text())
+    results = json.loads((folders[0] / "regions.json").read_text(encoding="utf-8"))
     assert results["regions"] == {"anterior": [1], "whole": [1, 2, 3], "posterior": [2], "rest": [3]}
     expected = reference_dice(random_labels(ord("a")), random_labels(ord("a") + 1), {2})
     assert results["cases"]["a"]["posterior"]["Dice"] == pytest.approx(expected)
@@ -313,14 +313,14 @@ def test_without_dataset_json_regions_are_not_guessed(folders: tuple[Path, Path]
 
 def test_tables_and_page(folders: tuple[Path, Path]) -> None:
     assert command(folders[0], "-g", folders[1], "--convention", "brats2023") == 0
-    results = json.loads((folders[0] / "brats.json").read_text())
+    results = json.loads((folders[0] / "brats.json").read_text(encoding="utf-8"))
     wt = [f"{results['mean']['WT'][metric]:.4f}" for metric in ("Dice", "Sensitivity")]
-    markdown = (folders[0] / "brats.md").read_text().splitlines()
+    markdown = (folders[0] / "brats.md").read_text(encoding="utf-8").splitlines()
     assert [markdown[2].split(" | ")[i] for i in (1, 3)] == wt
-    latex = (folders[0] / "brats.tex").read_text()
+    latex = (folders[0] / "brats.tex").read_text(encoding="utf-8")
     assert latex.startswith("\\begin{tabular}{lrrrrrr}\n")
     assert f"WT & {wt[0]} & " in latex
-    page = (folders[0] / "brats.html").read_text()
+    page = (folders[0] / "brats.html").read_text(encoding="utf-8")
     assert not re.search(r'(src|href)="(http|//)', page)
     assert page.count("data:image/png;base64,") == 1
     assert "the images are not in nnUNet_raw" in page
@@ -334,6 +334,6 @@ def test_pictures_of_the_worst_and_best_cases(validation: Path, nnunet_folders: 
         path = nnunet_folders / "nnUNet_raw" / model.parent.name / "imagesTr" / f"{case}_0000.nii.gz"
         write(path, random_labels(5))
     assert command(validation) == 0
-    page = (validation / "brats.html").read_text()
+    page = (validation / "brats.html").read_text(encoding="utf-8")
     assert "Worst cases by mean Dice" in page
     assert page.count("data:image/png;base64,") == 1 + 2

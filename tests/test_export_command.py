@@ -223,7 +223,7 @@ def test_output_is_checked_before_any_work(folder: Path, capsys: pytest.CaptureF
     out = folder / "out.pth"
     out.write_text("old")
     assert export(source, "-o", out) == 2
-    assert out.read_text() == "old"
+    assert out.read_text(encoding="utf-8") == "old"
     assert export(source, "-o", out, "--overwrite") == 0
     assert torch.load(out, weights_only=True)["network_weights"]
 

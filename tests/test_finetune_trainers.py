@@ -171,7 +171,7 @@ def test_finetuned_stock_network_needs_no_plugin_to_predict(folder: Path, monkey
     assert record["initial_weights"] != "none"
     assert record["initial_weights"] != record["encoder_sha256"]
     assert f"initial weights: {record['initial_weights']}" in describe(read_checkpoint(output / "checkpoint_final.pth"))
-    log = next(output.glob("training_log_*.txt")).read_text()
+    log = next(output.glob("training_log_*.txt")).read_text(encoding="utf-8")
     assert "ended with background only" in log
     assert "Predicted foreground: " in log
     assert "Stage: " in log

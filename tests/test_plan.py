@@ -227,7 +227,7 @@ def test_command_writes_a_copy(planned: Path, capsys: pytest.CaptureFixture[str]
         command("-p", "nnUNetPlans", "-o", "MyPlans", "--set", "pretraining.epochs=20", "--patch-size", *["32"] * 3)
         == 0
     )
-    copy = json.loads((planned / "MyPlans.json").read_text())
+    copy = json.loads((planned / "MyPlans.json").read_text(encoding="utf-8"))
     assert copy["plans_name"] == "MyPlans"
     assert [entries.get("data_identifier") for entries in copy["configurations"].values()] == [
         entries.get("data_identifier") for entries in make_plans()["configurations"].values()
@@ -248,13 +248,17 @@ def test_command_says_what_will_run(planned: Path, capsys: pytest.CaptureFixture
     assert "pre-training: restoration (weight 1)" in printed
     # One view of two patches of the plans' own size, decoder included: a supervised step.
     assert "3d_fullres: 2 patches of 64x64x64 a step, about 1.0 times the memory" in printed
-    settings = settings_from_plans(json.loads((planned / "Restore.json").read_text())).pretraining.objectives
+    settings = settings_from_plans(
+        json.loads((planned / "Restore.json").read_text(encoding="utf-8"))
+    ).pretraining.objectives
     assert (settings.slem.weight, settings.contrastive.weight, settings.restoration.weight) == (0, 0, 1)
     # --set goes over the preset.
     command(
         "-p", "nnUNetPlans", "-o", "Both", "--preset", "slem", "--set", "pretraining.objectives.restoration.weight=0.5"
     )
-    settings = settings_from_plans(json.loads((planned / "Both.json").read_text())).pretraining.objectives
+    settings = settings_from_plans(
+        json.loads((planned / "Both.json").read_text(encoding="utf-8"))
+    ).pretraining.objectives
     assert (settings.slem.weight, settings.restoration.weight) == (1, 0.5)
     assert "slem (weight 1), restoration (weight 0.5)" in capsys.readouterr().out
     (planned / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}}))
@@ -271,7 +275,7 @@ def test_presets_are_settings(preset: str) -> None:
 
 def test_command_puts_the_fusion_block_into_every_network(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command("-p", "nnUNetPlans", "-o", "Fused", "--cfb", "--patch-size", *["32"] * 3)
-    copy = json.loads((planned / "Fused.json").read_text())
+    copy = json.loads((planned / "Fused.json").read_text(encoding="utf-8"))
     for name in ("2d", "3d_fullres"):
         entries = copy["configurations"][name]
         assert entries["data_identifier"] == make_plans()["configurations"][name]["data_identifier"]
@@ -290,7 +294,7 @@ def test_command_puts_the_fusion_block_into_every_network(planned: Path, capsys:
 def test_settings_add_up_over_copies(planned: Path) -> None:
     command("-p", "nnUNetPlans", "-o", "First", "--set", "pretraining.epochs=20", "--set", "finetuning.seed=3")
     command("-p", "First", "-o", "Second", "--set", "finetuning.epochs=7", "--set", "finetuning.seed=4")
-    settings = settings_from_plans(json.loads((planned / "Second.json").read_text()))
+    settings = settings_from_plans(json.loads((planned / "Second.json").read_text(encoding="utf-8")))
     assert (settings.pretraining.epochs, settings.finetuning.epochs, settings.finetuning.seed) == (20, 7, 4)
 
 
@@ -301,7 +305,7 @@ def test_an_existing_copy_is_kept_unless_told(planned: Path) -> None:
         command("-p", "nnUNetPlans", "-o", "MyPlans", "--batch-size", "9")
     assert (planned / "MyPlans.json").read_bytes() == before
     command("-p", "nnUNetPlans", "-o", "MyPlans", "--batch-size", "9", "--overwrite")
-    assert json.loads((planned / "MyPlans.json").read_text())["configurations"]["2d"]["batch_size"] == 9
+    assert json.loads((planned / "MyPlans.json").read_text(encoding="utf-8"))["configurations"]["2d"]["batch_size"] == 9
 
 
 @pytest.mark.parametrize(

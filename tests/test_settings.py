@@ -56,7 +56,7 @@ def test_every_setting_has_a_name() -> None:
 
 
 def test_readme_lists_every_setting_with_its_default() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     for name, default in known_settings().items():
         shown = "none" if default is None else json.dumps(default)
         assert f"| `{name}` | {shown} |" in readme

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 from nnssl_plugin.commands import study as study_command
 from nnssl_plugin.data.phantom import write_phantom_cohort
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.runs.command import installed_script
+from nnssl_plugin.runs.command import installed_script, run_command
+from nnssl_plugin.runs.output import LiveLine
 from nnssl_plugin.study import execute
 from nnssl_plugin.study.cost import remaining_seconds, steps_of
 from nnssl_plugin.study.device import Device
@@ -37,7 +39,7 @@ class Commands:
         self.environments: list[dict[str, str]] = []
         self.fails: str = ""
 
-    def __call__(self, command, folder, environment, log, live, epochs=None, keep_open=()) -> int:
+    def __call__(self, command, folder, environment, log, live, epochs=None, keep_open=(), cores=()) -> int:
         self.called.append(list(command))
         self.environments.append(dict(environment))
         live.show("working")
@@ -77,7 +79,7 @@ def commands(nnunet_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
 
 
 def splits(commands: Commands) -> list[dict]:
-    return json.loads((commands.root / "nnUNet_preprocessed" / NAME / "splits_final.json").read_text())
+    return json.loads((commands.root / "nnUNet_preprocessed" / NAME / "splits_final.json").read_text(encoding="utf-8"))
 
 
 def run(commands: Commands, text: str = STUDY, dry_run: bool = False, slots: int = 1) -> int:
@@ -172,7 +174,7 @@ def test_a_failed_run_is_reported_and_others_go_on(commands: Commands, capsys) -
         in output.err
     )
     assert "tiny_scratch-small_1patients_seed2" in commands.trained()
-    assert "0 of 2" in (commands.root / "tiny" / "results.csv").read_text()
+    assert "0 of 2" in (commands.root / "tiny" / "results.csv").read_text(encoding="utf-8")
 
     # The next start resumes it and does the rest.
     commands.fails = ""
@@ -182,7 +184,7 @@ def test_a_failed_run_is_reported_and_others_go_on(commands: Commands, capsys) -
     assert resumed[resumed.index("-p") + 1] == "tiny_small_pretrain"
     assert resumed[-1] == "--c"
     assert len(commands.trained()) == 3
-    assert "0 of 2" not in (commands.root / "tiny" / "results.csv").read_text()
+    assert "0 of 2" not in (commands.root / "tiny" / "results.csv").read_text(encoding="utf-8")
 
 
 def test_a_missing_evaluation_is_made_without_training(commands: Commands) -> None:
@@ -288,7 +290,7 @@ def test_tables_and_page_come_from_the_folder_alone(commands: Commands, capsys) 
     # Each recipe is compared with its own control.
     assert rows["1patients", "small, warmup"]["difference"] == "-0.1000"
     assert rows["100percent", "scratch"]["difference"] == ""
-    page = (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text(encoding="utf-8")
     assert not re.search(r'(src|href)="(http|//)', page)
 
     for name in ("report.html", "results.csv", "results.json", "results.md", "results.tex"):
@@ -301,8 +303,8 @@ def test_tables_and_page_come_from_the_folder_alone(commands: Commands, capsys) 
     study_command.add_arguments(parser)
     assert study_command.run(parser.parse_args([str(moved)])) == 0
     assert "restoration, steep" in capsys.readouterr().out
-    assert (moved / "report.html").read_text() == page
-    assert json.loads((moved / "results.json").read_text())["study"] == "tiny"
+    assert (moved / "report.html").read_text(encoding="utf-8") == page
+    assert json.loads((moved / "results.json").read_text(encoding="utf-8"))["study"] == "tiny"
 
 
 def test_a_folder_that_is_no_study_cannot_be_rendered(tmp_path: Path) -> None:
@@ -341,7 +343,9 @@ def test_an_interrupt_ends_running_commands(commands: Commands, monkeypatch, cap
     output = capsys.readouterr()
     assert "Start it again" in output.err
     assert "FAILED" not in output.out
-    record = json.loads((commands.root / "tiny" / "runs" / "tiny_restoration_pretrain_fold0.json").read_text())
+    record = json.loads(
+        (commands.root / "tiny" / "runs" / "tiny_restoration_pretrain_fold0.json").read_text(encoding="utf-8")
+    )
     assert record["state"] == "started"
 
 
@@ -351,10 +355,25 @@ class TestDevices:
 
         monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(9)))
         slots = devices(None, 4)
-        assert [slot.threads for slot in slots] == [2] * 4
-        environment = slots[0].environment()
-        assert environment["OMP_NUM_THREADS"] == environment["OMP_THREAD_LIMIT"] == "2"
+        assert [slot.cores for slot in slots] == [(0, 4, 8), (1, 5), (2, 6), (3, 7)]
+        assert slots[1].environment()["OMP_NUM_THREADS"] == "2"
         assert slots[0].name == "cpu"
+        assert [slot.cores for slot in devices(None, None)] == [tuple(range(9))]
+        # More runs than cores: they share them in turn.
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+        assert [slot.cores for slot in devices(None, 3)] == [(0,), (1,), (0,)]
+
+    @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system pins no process")
+    def test_a_command_stays_on_its_cores(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        core = min(os.sched_getaffinity(0))
+        # The command waits, as Python's own start does, until it has been sent to its cores.
+        script = f"#!{sys.executable}\nimport os, time\ntime.sleep(0.5)\nprint(os.sched_getaffinity(0))\n"
+        (tmp_path / "where").write_text(script, encoding="utf-8")
+        (tmp_path / "where").chmod(0o755)
+        monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+        log = tmp_path / "log"
+        assert run_command(["where"], tmp_path, os.environ, log, LiveLine(), cores=[core]) == 0
+        assert log.read_text(encoding="utf-8").strip() == str({core})
 
     def test_each_gpu_sees_one_run(self) -> None:
         from nnssl_plugin.study.device import devices

@@ -92,7 +92,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_the_readmes_example_is_valid(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     study = load_study(study_file(tmp_path, readme.split("```yaml\n")[1].split("```")[0]))
     assert study.control_of("small") == "scratch-small"
     assert study.schedules_of("restoration") == ["warm-up", "stock"]

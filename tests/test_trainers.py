@@ -123,7 +123,7 @@ def test_pretraining_needs_no_label_and_shares_no_case_or_path(environment: Path
     content = (folder / "checkpoint_final.pth").read_bytes()
     for secret in (b"case00", b"secret", str(environment).encode()):
         assert secret not in content
-    summary = json.loads((folder / "validation" / "summary.json").read_text())
+    summary = json.loads((folder / "validation" / "summary.json").read_text(encoding="utf-8"))
     for name in (
         "slem/accuracy",
         "slem/accuracy_chance",
@@ -140,7 +140,7 @@ def test_pretraining_needs_no_label_and_shares_no_case_or_path(environment: Path
         "denormalization.png",
         "embedding.png",
     }
-    page = (folder / "validation" / "report.html").read_text()
+    page = (folder / "validation" / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png") == 6, "curves, three objectives, denormalisation, features"
     assert "http" not in page
     assert "slem/histogram_block_accuracy" in page
@@ -190,7 +190,7 @@ def test_a_constant_channel_counts_as_missing_and_is_said_once(environment: Path
         (1, 8, 24, 24),
     )
     pretrain()
-    log = next(output(results).glob("training_log*.txt")).read_text()
+    log = next(output(results).glob("training_log*.txt")).read_text(encoding="utf-8")
     assert log.count("1 constant images are treated as missing modalities: case00 T2") == 1
 
 
@@ -289,16 +289,16 @@ def test_val_and_val_best_measure_again(environment: Path) -> None:
     results = prepare(environment)
     pretrain()
     summary = output(results) / "validation" / "summary.json"
-    first = json.loads(summary.read_text())
+    first = json.loads(summary.read_text(encoding="utf-8"))
     summary.unlink()
     pretrain(only_run_validation=True)
-    assert json.loads(summary.read_text()) == first, "the figures repeat"
+    assert json.loads(summary.read_text(encoding="utf-8")) == first, "the figures repeat"
     best = output(results) / "checkpoint_best.pth"
     changed = checkpoint(best)
     changed["network_weights"] = {key: value * 0.5 for key, value in changed["network_weights"].items()}
     torch.save(changed, best)
     pretrain(only_run_validation=True, val_with_best=True)
-    assert json.loads(summary.read_text())["mean"] != first["mean"]
+    assert json.loads(summary.read_text(encoding="utf-8"))["mean"] != first["mean"]
 
 
 def test_disable_checkpointing_writes_none(environment: Path) -> None:
@@ -325,7 +325,7 @@ def test_finished_run_of_another_patch_size_or_other_cases_is_not_overwritten(en
     pretrain()
     preprocessed = environment / "nnUNet_preprocessed" / NAME
     file = preprocessed / "Tiny.json"
-    plans = json.loads(file.read_text())
+    plans = json.loads(file.read_text(encoding="utf-8"))
     plans["configurations"]["3d_fullres"]["batch_size"] = 3
     file.write_text(json.dumps(plans))
     with pytest.raises(InputError, match=r"differs in configuration\.batch_size "):
@@ -359,7 +359,7 @@ def test_one_modality_pretrains_with_what_works_there(environment: Path) -> None
     }
     results = prepare(environment, channels=1, pretraining={"objectives": objectives})
     pretrain()
-    summary = json.loads((output(results) / "validation" / "summary.json").read_text())["mean"]
+    summary = json.loads((output(results) / "validation" / "summary.json").read_text(encoding="utf-8"))["mean"]
     assert np.isfinite([summary[f"{name}/info_nce"] for name in ("contrastive", "local_contrastive")]).all()
     assert np.isfinite(summary["restoration/l1"])
 
@@ -367,7 +367,7 @@ def test_one_modality_pretrains_with_what_works_there(environment: Path) -> None
 def test_fused_network_is_pretrained_whole_and_loads_with_stock_nnunet(environment: Path) -> None:
     results = prepare(environment, pretraining={"epochs": 1})
     file = environment / "nnUNet_preprocessed" / NAME / "Tiny.json"
-    file.write_text(json.dumps(with_contextual_fusion(json.loads(file.read_text()))))
+    file.write_text(json.dumps(with_contextual_fusion(json.loads(file.read_text(encoding="utf-8")))))
     pretrain()
     saved = output(results) / "checkpoint_final.pth"
     stock = get_trainer_from_args(NAME, "3d_fullres", 0, "nnUNetTrainer", "Tiny", device=CPU)
@@ -402,7 +402,7 @@ def test_steps_with_a_non_finite_loss_change_nothing_and_stop_the_run_when_they_
     monkeypatch.setattr(trainer, "forward", sometimes)
     with pytest.raises(RuntimeError, match=r"epoch 1: the loss of 100% of its steps was not finite.*checkpoint_latest"):
         trainer.run_training()
-    log = next(output(results).glob("training_log*.txt")).read_text()
+    log = next(output(results).glob("training_log*.txt")).read_text(encoding="utf-8")
     assert "1 of 2 steps skipped" in log
     assert all(torch.isfinite(value).all() for value in trainer.network.state_dict().values())
     assert np.isfinite(checkpoint(output(results) / "checkpoint_latest.pth")["logging"]["train_losses"]).all()
@@ -453,7 +453,7 @@ def test_plans_of_another_data_set_are_refused(environment: Path) -> None:
 def test_cascade_is_refused(environment: Path) -> None:
     prepare(environment)
     file = environment / "nnUNet_preprocessed" / NAME / "Tiny.json"
-    plans = json.loads(file.read_text())
+    plans = json.loads(file.read_text(encoding="utf-8"))
     plans["configurations"]["3d_fullres"]["previous_stage"] = "2d"
     file.write_text(json.dumps(plans))
     with pytest.raises(InputError, match="cascade"):
@@ -538,7 +538,7 @@ def test_finetuning_is_not_resumed_with_other_settings(environment: Path) -> Non
     prepare(environment, finetuning={"epochs": 3})
     stop_after(finetuner("SSLScratchTrainer"), epochs=1)
     file = environment / "nnUNet_preprocessed" / NAME / "Tiny.json"
-    plans = json.loads(file.read_text())
+    plans = json.loads(file.read_text(encoding="utf-8"))
     plans["nnssl_plugin"]["finetuning"]["scratch_initial_lr"] = 0.5
     file.write_text(json.dumps(plans))
     with pytest.raises(InputError, match=r"other settings \(scratch_initial_lr\)"):

@@ -42,7 +42,7 @@ def validation_cases(predictions: Path) -> list[str] | None:
     if predictions.name != "validation" or folder is None or not fold.isdigit():
         return None
     splits_file = folder / "splits_final.json"
-    splits = json.loads(splits_file.read_text()) if splits_file.is_file() else []
+    splits = json.loads(splits_file.read_text(encoding="utf-8")) if splits_file.is_file() else []
     return list(splits[int(fold)]["val"]) if int(fold) < len(splits) else None
 
 

@@ -60,5 +60,5 @@ def find_target(name_or_id: str, plans_name: str, configuration: str) -> Target:
     plans = load_plans(dataset, plans_name)
     configuration_of(plans, configuration)
     refuse_cascade(plans, configuration)
-    dataset_json = json.loads((preprocessed_folder(dataset) / "dataset.json").read_text())
+    dataset_json = json.loads((preprocessed_folder(dataset) / "dataset.json").read_text(encoding="utf-8"))
     return Target(dataset, plans, configuration, channel_names(dataset_json), dataset_json)

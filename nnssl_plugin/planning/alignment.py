@@ -55,8 +55,8 @@ def check_alignment(pretrain: str, target: str, plans_name: str, configurations:
     plans = load_plans(target, plans_name)
     target_folder = preprocessed_folder(target)
 
-    wanted = channel_names(json.loads((target_folder / "dataset.json").read_text()))
-    found = channel_names(json.loads((raw / "dataset.json").read_text()))
+    wanted = channel_names(json.loads((target_folder / "dataset.json").read_text(encoding="utf-8")))
+    found = channel_names(json.loads((raw / "dataset.json").read_text(encoding="utf-8")))
     if found != wanted:
         raise InputError(
             f"channels of {pretrain} are {found}, those of {target} are {wanted}; they must be the same modalities in "

@@ -21,7 +21,7 @@ def fingerprint_of(alignment: Alignment, processes: int) -> dict[str, Any]:
     path = alignment.folder / "dataset_fingerprint.json"
     if path.is_file():
         try:
-            known: dict[str, Any] = json.loads(path.read_text())
+            known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except json.JSONDecodeError:
             print(f"{path} is truncated or damaged; it is made again")
             known = {}
@@ -34,7 +34,7 @@ def fingerprint_of(alignment: Alignment, processes: int) -> dict[str, Any]:
             f"all labels of {alignment.pretrain} are empty, which nnU-Net cannot take a fingerprint of; the "
             "converters of nnssl_plugin write placeholder labels for unlabelled data"
         ) from None
-    fingerprint: dict[str, Any] = json.loads(path.read_text())
+    fingerprint: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return fingerprint
 
 

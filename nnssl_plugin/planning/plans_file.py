@@ -32,7 +32,7 @@ def plans_of(dataset: str) -> dict[str, dict[str, Any]]:
     found = {}
     for path in sorted(preprocessed_folder(dataset).glob("*.json")):
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
         except json.JSONDecodeError:
             continue
         if isinstance(content, dict) and "configurations" in content:

@@ -23,14 +23,14 @@ def preprocess_aligned(alignment: Alignment, identifiers: list[str], processes: 
     name, folder = alignment.plans["plans_name"], alignment.folder
     folder.mkdir(parents=True, exist_ok=True)
     raw = folder_of("nnUNet_raw") / alignment.pretrain
-    write_json(json.loads((raw / "dataset.json").read_text()), folder / "dataset.json")
+    write_json(json.loads((raw / "dataset.json").read_text(encoding="utf-8")), folder / "dataset.json")
     if (raw / "splits_final.json").is_file() and not (folder / "splits_final.json").is_file():
         shutil.copy(raw / "splits_final.json", folder / "splits_final.json")
 
     unfinished = f"{name}_unfinished_alignment"
     try:
         move_plans_between_datasets(alignment.target, alignment.pretrain, name, unfinished)
-        temporary = json.loads((folder / f"{unfinished}.json").read_text())
+        temporary = json.loads((folder / f"{unfinished}.json").read_text(encoding="utf-8"))
         plans = {**alignment.plans, "dataset_name": alignment.pretrain}
         plans["image_reader_writer"] = temporary["image_reader_writer"]
         made = {}
