@@ -444,7 +444,9 @@ def test_the_script_is_the_command(source: Path, raw: Path):
     command = [sys.executable, str(script), "-i", str(source), "-d"]
     assert subprocess.run([*command, "501"], env=os.environ, check=False).returncode == 0
     assert names_in(raw) == ["Dataset501_BraTS2023"]
-    again = subprocess.run([*command, "501", "--copy"], env=os.environ, check=False, capture_output=True, text=True)
+    again = subprocess.run(
+        [*command, "501", "--copy"], env=os.environ, check=False, capture_output=True, encoding="utf-8"
+    )
     assert again.returncode == 2
     assert "--overwrite" in again.stderr
     assert "Traceback" not in again.stderr

@@ -188,7 +188,7 @@ def test_an_interrupt_ends_the_command_and_its_workers(folder):
 
 
 def _alive(pid: int) -> bool:
-    states = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.split()
+    states = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, encoding="utf-8").stdout.split()
     return bool(states) and not states[0].startswith("Z")
 
 

@@ -261,7 +261,7 @@ def test_killed_in_mid_epoch_and_continued_with_the_real_command(environment: Pa
     process.wait()
     assert checkpoint(latest)["current_epoch"] == 1
     assert not latest.with_name("checkpoint_final.pth").exists()
-    done = subprocess.run([*command, "--c"], capture_output=True, text=True, check=True)
+    done = subprocess.run([*command, "--c"], capture_output=True, encoding="utf-8", check=True)
     assert "Epoch 1" in done.stdout
     assert "Epoch 0\n" not in done.stdout
     assert checkpoint(latest.with_name("checkpoint_final.pth"))["current_epoch"] == 3
