@@ -62,6 +62,41 @@ def state(folder: Path, name: str) -> dict:
     return json.loads((folder / "steps" / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def test_steps_of_a_group_run_at_once(folder):
+    # Each waits for what the other leaves: one after the other, the first would wait in vain.
+    def waits(mine: str, other: str) -> str:
+        return (
+            f"import os, time; open('{mine}', 'w'); end = time.time() + 60\n"
+            f"while not os.path.exists('{other}') and time.time() < end: time.sleep(0.05)\n"
+            f"assert os.path.exists('{other}')"
+        )
+
+    steps = [
+        python_step("one", waits("a", "b"), group="both"),
+        python_step("two", waits("b", "a"), group="both"),
+        python_step("three", appends("three")),
+    ]
+    run_steps(folder, steps, os.environ)
+    assert runs(folder) == ["three"]
+    assert state(folder, "one")["finished"]
+    assert state(folder, "two")["finished"]
+
+
+def test_a_failed_step_of_a_group_does_not_stop_the_other_one(folder):
+    broken = "import os; exit(0 if os.path.exists('repaired') else 3)"
+    steps = [
+        python_step("one", broken, group="both"),
+        python_step("two", appends("two"), group="both"),
+        python_step("three", appends("three")),
+    ]
+    with pytest.raises(StepError, match=r"The step one failed \(exit code 3\)"):
+        run_steps(folder, steps, os.environ)
+    assert runs(folder) == ["two"]
+    (folder / "repaired").touch()
+    run_steps(folder, steps, os.environ)
+    assert runs(folder) == ["two", "three"]
+
+
 def test_finished_steps_are_not_run_again(folder):
     steps = [python_step("one", appends("one")), python_step("two", appends("two"))]
     run_steps(folder, steps, os.environ)

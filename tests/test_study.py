@@ -16,10 +16,10 @@ from nnssl_plugin.commands import study as study_command
 from nnssl_plugin.data.phantom import write_phantom_cohort
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.runs.command import installed_script, run_command
+from nnssl_plugin.runs.device import Device
 from nnssl_plugin.runs.output import LiveLine
 from nnssl_plugin.study import execute
 from nnssl_plugin.study.cost import remaining_seconds, steps_of
-from nnssl_plugin.study.device import Device
 from nnssl_plugin.study.record import Record
 from nnssl_plugin.study.run import Run
 from nnssl_plugin.study.study import run_study
@@ -351,7 +351,7 @@ def test_an_interrupt_ends_running_commands(commands: Commands, monkeypatch, cap
 
 class TestDevices:
     def test_runs_share_the_cores(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from nnssl_plugin.study.device import devices
+        from nnssl_plugin.runs.device import devices
 
         monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(9)))
         slots = devices(None, 4)
@@ -367,8 +367,8 @@ class TestDevices:
     def test_a_command_stays_on_its_cores(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         core = min(os.sched_getaffinity(0))
         # The command waits, as Python's own start does, until it has been sent to its cores.
-        script = f"#!{sys.executable}\nimport os, time\ntime.sleep(0.5)\nprint(os.sched_getaffinity(0))\n"
-        (tmp_path / "where").write_text(script, encoding="utf-8")
+        code = "import os, time; time.sleep(0.5); print(os.sched_getaffinity(0))"
+        (tmp_path / "where").write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{code}"\n', encoding="utf-8")
         (tmp_path / "where").chmod(0o755)
         monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
         log = tmp_path / "log"
@@ -376,7 +376,7 @@ class TestDevices:
         assert log.read_text(encoding="utf-8").strip() == str({core})
 
     def test_each_gpu_sees_one_run(self) -> None:
-        from nnssl_plugin.study.device import devices
+        from nnssl_plugin.runs.device import devices
 
         slots = devices(["0", "1"], None)
         assert [slot.environment()["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["0", "1"]

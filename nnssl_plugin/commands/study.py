@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
-    from nnssl_plugin.study.device import devices
+    from nnssl_plugin.runs.device import devices
     from nnssl_plugin.study.render import render
     from nnssl_plugin.study.study import run_study
 

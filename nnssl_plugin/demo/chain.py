@@ -136,6 +136,8 @@ def _training(name: str, title: str, run: Run, epochs: int, device: str, weights
         resumed=(*command, "--c"),
         checkpoints=tuple(f"{run.fold}/checkpoint_{which}.pth" for which in ("latest", "final")),
         epochs=epochs,
+        # Fine-tuning and its control do not need each other.
+        group="" if run is PRETRAINING else "compared",
     )
 
 

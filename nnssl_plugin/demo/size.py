@@ -24,7 +24,7 @@ class DemoSize:
     finetuning_batch_size: int = 2
     pretraining_epochs: int = 7
     pretraining_iterations: int = 10
-    finetuning_epochs: int = 12
+    finetuning_epochs: int = 16
     finetuning_iterations: int = 10
     validation_iterations: int = 3
     save_every: int = 2

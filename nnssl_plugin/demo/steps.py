@@ -6,11 +6,15 @@ import shutil
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from nnssl_plugin.runs.command import run_command
+from nnssl_plugin.demo.side_by_side import run_side_by_side
+from nnssl_plugin.runs.command import Display, run_command
+from nnssl_plugin.runs.device import Device
 from nnssl_plugin.runs.output import LiveLine, clock, last_lines
 
 
@@ -27,6 +31,7 @@ class Step:
         resumed: the command that continues an interrupted run once any of `checkpoints` exists.
         checkpoints: files that hold the state of an interrupted run.
         epochs: of a training.
+        group: steps of one group follow each other, do not need each other, and run at once.
     """
 
     name: str
@@ -37,6 +42,7 @@ class Step:
     resumed: tuple[str, ...] = ()
     checkpoints: tuple[str, ...] = ()
     epochs: int | None = None
+    group: str = ""
 
     @property
     def full_recipe(self) -> str:
@@ -77,27 +83,57 @@ def run_steps(
     for part in ("logs", "steps"):
         (folder / part).mkdir(exist_ok=True)
     started = monotonic()
-    anew = False
-    for number, step in enumerate(steps, 1):
-        state = _state(folder, step)
-        same = state.get("recipe") == step.full_recipe and not anew
-        if same and state.get("finished"):
-            print(f"[{number}/{len(steps)}] {step.title}: done before", flush=True)
-            continue
-        resumes = same and any((folder / checkpoint).is_file() for checkpoint in step.checkpoints)
+    anew, number = False, 0
+    for _, together in groupby(steps, key=lambda step: step.group or step.name):
+        begun: dict[str, tuple[Step, bool]] = {}
+        for step in together:
+            number += 1
+            state = _state(folder, step)
+            same = state.get("recipe") == step.full_recipe and not anew
+            if same and state.get("finished"):
+                print(f"[{number}/{len(steps)}] {step.title}: done before", flush=True)
+                continue
+            resumes = same and any((folder / checkpoint).is_file() for checkpoint in step.checkpoints)
+            print(f"[{number}/{len(steps)}] {step.title}  ({clock(monotonic() - started)} so far)", flush=True)
+            if not resumes:
+                _remove(folder, (*step.outputs, f"logs/{step.name}.log"))
+            _write_state(folder, step, {"recipe": step.full_recipe, "finished": False})
+            begun[step.name] = step, resumes
+
+        complete = partial(_complete, folder, begun, environment, keep_open)
+        since = monotonic()
+        if len(begun) == 1:
+            live = LiveLine()
+            try:
+                complete(next(iter(begun)), live, Device())
+            finally:
+                live.clear()
+        elif begun:
+            failures = [failure for failure in run_side_by_side(list(begun), complete).values() if failure]
+            if failures:
+                raise StepError("\n\n".join(failures))
+        if begun:
+            print(f"      {clock(monotonic() - since):>5}  done", flush=True)
         # What comes later was made from what is now made again; an interrupted step has nothing after it.
-        anew = anew or not resumes
-        print(f"[{number}/{len(steps)}] {step.title}  ({clock(monotonic() - started)} so far)", flush=True)
-        if not resumes:
-            _remove(folder, (*step.outputs, f"logs/{step.name}.log"))
-        _write_state(folder, step, {"recipe": step.full_recipe, "finished": False})
-        live = LiveLine()
-        failure = _run(folder, step, resumes, environment, live, keep_open)
-        seconds = live.end()
-        if failure:
-            raise StepError(f"{step.title} failed ({failure}). {last_lines(log_of(folder, step))}")
-        _write_state(folder, step, {"recipe": step.full_recipe, "finished": True, "seconds": seconds})
-        print(f"      {clock(seconds):>5}  done", flush=True)
+        anew = anew or any(not resumes for _, resumes in begun.values())
+
+
+def _complete(
+    folder: Path,
+    begun: Mapping[str, tuple[Step, bool]],
+    environment: Mapping[str, str],
+    keep_open: Sequence[int],
+    name: str,
+    live: Display,
+    device: Device,
+) -> None:
+    """Run one of the steps that are begun (name → step, whether it is resumed) and mark it as finished."""
+    step, resumes = begun[name]
+    since = monotonic()
+    failure = _run(folder, step, resumes, environment, live, keep_open, device.cores)
+    if failure:
+        raise StepError(f"{step.title} failed ({failure}). {last_lines(log_of(folder, step))}")
+    _write_state(folder, step, {"recipe": step.full_recipe, "finished": True, "seconds": monotonic() - since})
 
 
 def _run(
@@ -105,8 +141,9 @@ def _run(
     step: Step,
     resumes: bool,
     environment: Mapping[str, str],
-    live: LiveLine,
+    live: Display,
     keep_open: Sequence[int],
+    cores: Sequence[int],
 ) -> str | None:
     """Run the step's action; returns what went wrong."""
     log = log_of(folder, step)
@@ -119,7 +156,7 @@ def _run(
         return None
     command = step.resumed if resumes else step.action
     print(f"      $ {shlex.join(command)}", flush=True)
-    code = run_command(command, folder, environment, log, live, step.epochs, keep_open)
+    code = run_command(command, folder, environment, log, live, step.epochs, keep_open, cores)
     return f"exit code {code}" if code else None
 
 

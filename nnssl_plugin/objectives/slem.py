@@ -52,7 +52,7 @@ class SLeM(Objective):
     average pooling in the plane of the mosaic, because the label encodes position → a two-layer MLP, shared by the
     blocks, scores each block's modality; a label's logit is the sum of its blocks' scores → cross-entropy over the
     labels); the defences against shortcuts. One MLP with K free logits stayed at chance where this one learns: it has to
-    find the same cue once for every block and label (README). The one-channel mosaic is expanded over the C input
+    find the same cue once for every block and label (docs/slem.md). The one-channel mosaic is expanded over the C input
     channels, so that the network is the one of the plans.
 
     Shape: one view `[B, C, *P]` of a batch `[B, C, *P]`.

@@ -8,8 +8,8 @@ from time import monotonic
 
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.runs.command import Display, run_command
+from nnssl_plugin.runs.device import Device
 from nnssl_plugin.runs.output import last_lines
-from nnssl_plugin.study.device import Device
 from nnssl_plugin.study.record import (
     FINAL,
     Record,

@@ -17,12 +17,12 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnssl_plugin.atomic import write_text
 from nnssl_plugin.nnunet import check_nnunet, dataset_name, folder_of
 from nnssl_plugin.planning.plans_file import configuration_of, preprocessed_folder
+from nnssl_plugin.runs.device import Device
 from nnssl_plugin.runs.folder import locked_folder
 from nnssl_plugin.runs.output import LiveLine, clock
 from nnssl_plugin.runs.schedule import Task, run_tasks
 from nnssl_plugin.study.checks import check_study
 from nnssl_plugin.study.cost import remaining_seconds, seconds_per_step, steps_of
-from nnssl_plugin.study.device import Device
 from nnssl_plugin.study.execute import Places, execute, is_finished, made_with
 from nnssl_plugin.study.label_folds import label_folds
 from nnssl_plugin.study.plans_copies import install_plans, make_plans

@@ -131,7 +131,7 @@ class PretrainTrainer(nnUNetTrainer):
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, PolyLRScheduler]:
         """Hang the heads beside the network and optimise both with AdamW under nnU-Net's polynomial decay.
 
-        AdamW instead of nnU-Net's SGD is ours: in the same 300 steps of restoration it got further (README).
+        AdamW instead of nnU-Net's SGD is ours.
         """
         patch = self.configuration_manager.patch_size
         stride = np.prod(self.configuration_manager.pool_op_kernel_sizes, axis=0)

@@ -1,4 +1,4 @@
-"""Where the runs of a study are trained, and with how many threads."""
+"""Where runs are trained, and on which cores."""
 
 import os
 from dataclasses import dataclass
