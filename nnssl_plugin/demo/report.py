@@ -5,6 +5,7 @@ import platform
 from collections.abc import Sequence
 from html import escape
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -74,7 +75,9 @@ def _facts(folder: Path, size: DemoSize, steps: Sequence[Step], logging: dict[Ru
         PRETRAINING: _epoch_seconds(logging[PRETRAINING]) / size.pretraining_iterations,
         FINETUNING: _epoch_seconds(logging[FINETUNING]) / size.finetuning_iterations,
     }
-    total = sum(seconds_of(folder, step) or 0 for step in steps)
+    # Steps of a group run at once.
+    groups = groupby(steps, key=lambda step: step.group or step.name)
+    total = sum(max(seconds_of(folder, step) or 0 for step in group) for _, group in groups)
     images = size.unlabelled + size.training
     return facts(
         [
