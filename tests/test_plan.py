@@ -268,9 +268,6 @@ def test_command_says_what_will_run(planned: Path, capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_are_settings(preset: str) -> None:
-    parser = argparse.ArgumentParser()
-    plan.add_arguments(parser)
-    assert parser.parse_args(["-d", "501", "-p", "A", "-o", "B", "--preset", preset]).preset == preset
     settings = settings_with(Settings(), preset_assignments(preset)).pretraining
     assert (settings == Settings().pretraining) == (preset == "full")
     assert active_objectives(settings)
