@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.study.label_folds import LabelFold
+from nnssl_plugin.study.run import runs_of
 from nnssl_plugin.study.study_file import load_study
 
 STUDY = """
@@ -59,6 +61,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ("seeds: [1, 2]", "seeds: [2, 2]", "a seed twice"),
         ("seeds: [1, 2]", "seeds: []", r"labels\.0\.seeds"),
         ("recipes: [scratch,", "recipes: [scrach,", r"labels\.1\.recipes names 'scrach'; declared are 'scratch'"),
+        ("seeds: [1, 2]}", "seeds: [1, 2], schedules: [cold]}", r"labels\.0\.schedules names 'cold'"),
         ("control: scratch-small", "control: nothing", r"recipes\.small\.control names 'nothing'"),
         ("schedules: [warmup]", "schedules: [cold]", r"recipes\.small\.schedules names 'cold'"),
         ("schedules: [warmup]", "schedules: []", r"recipes\.small is fine-tuned by no schedule"),
@@ -84,6 +87,22 @@ def test_mistakes_are_named(tmp_path: Path, old: str, new: str, message: str) ->
     with pytest.raises(InputError, match=message) as error:
         load_study(study_file(tmp_path, STUDY.replace(old, new)))
     assert "tiny.yaml" in str(error.value)
+
+
+def test_labels_may_name_recipes_and_schedules(tmp_path: Path) -> None:
+    text = STUDY.replace("seeds: [1, 2]}", "seeds: [1], schedules: [steep]}")
+    study = load_study(study_file(tmp_path, text))
+    fold = LabelFold(0, 0, ("a",), ("b",), 1)
+    runs = runs_of(study, {(0, labels.title, 1): fold for labels in study.labels}, {0: fold})
+    assert [run.plans for run in runs if not run.is_pretraining] == [
+        "tiny_scratch_1patients_seed1",
+        "tiny_scratch-small_1patients_seed1",
+        "tiny_restoration_steep_1patients_seed1",
+        "tiny_scratch_100percent_seed1",
+        "tiny_restoration_warmup_100percent_seed1",
+        "tiny_restoration_steep_100percent_seed1",
+    ]
+    assert [run.arm for run in runs if run.is_pretraining] == ["restoration"]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ def runs_of(study: Study, folds: Mapping[tuple[int, str, int], LabelFold], base:
 
 def _arms(study: Study, labels: Labels) -> list[tuple[str, str]]:
     arms = [(control, "") for control in study.controls]
-    arms += [(recipe, schedule) for recipe in study.recipes for schedule in study.schedules_of(recipe)]
+    wanted = study.schedules if labels.schedules is None else labels.schedules
+    arms += [(recipe, name) for recipe in study.recipes for name in study.schedules_of(recipe) if name in wanted]
     return [(arm, schedule) for arm, schedule in arms if labels.recipes is None or arm in labels.recipes]
 
 

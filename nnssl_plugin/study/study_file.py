@@ -34,15 +34,17 @@ class Section(BaseModel):
 
 
 class Labels(Section):
-    """How many labelled patients of the fold to train on; `recipes`: names of recipes and controls, by default all.
+    """How many labelled patients of the fold to train on.
 
-    A seed decides which patients and, as `finetuning.seed`, the initialisation.
+    `recipes`: names of recipes and controls, `schedules`: names of schedules, by default all. A seed decides which
+    patients and, as `finetuning.seed`, the initialisation.
     """
 
     fraction: Annotated[float, Field(gt=0, le=1)] | None = None
     count: Annotated[int, Field(ge=1)] | None = None
     seeds: Annotated[list[Whole], Field(min_length=1)]
     recipes: list[Name] | None = None
+    schedules: list[Name] | None = None
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "Labels":
@@ -158,6 +160,7 @@ def _inconsistencies(study: Study) -> list[str]:
     titles = [labels.title for labels in study.labels]
     for i, labels in enumerate(study.labels):
         problems += _undeclared(f"labels.{i}.recipes", labels.recipes or [], arms)
+        problems += _undeclared(f"labels.{i}.schedules", labels.schedules or [], study.schedules)
         if labels.title in titles[:i]:
             problems.append(f"labels.{i} declares {labels.title} a second time")
         if len(set(labels.seeds)) < len(labels.seeds):
