@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.runs.folder import locked_file
 from tests.scans import brats_case, dataset_json, run_convert
 
 
@@ -16,6 +18,18 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != "conversion.json"
     }
+
+
+def test_a_second_conversion_at_the_same_time_is_refused(tmp_path: Path, nnunet_folders: Path) -> None:
+    brats_case(tmp_path / "scans", "BraTS-GLI-00000-000")
+    raw = nnunet_folders / "nnUNet_raw"
+    with (
+        locked_file(raw / ".conversion_501.lock", ""),
+        pytest.raises(InputError, match="another conversion to id 501 is running"),
+    ):
+        run_convert("brats", "-i", tmp_path / "scans", "-d", 501)
+    assert run_convert("brats", "-i", tmp_path / "scans", "-d", 501) == 0
+    assert [path.name for path in raw.iterdir()] == ["Dataset501_BraTS2023"]
 
 
 @pytest.mark.slow

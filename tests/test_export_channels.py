@@ -136,4 +136,5 @@ def test_response_on_real_brains(real_data: Path, kept: list[int], bounds: tuple
 
         ratios.append(spread(after, adapted) / spread(before, weight))
     median = float(torch.cat(ratios).median())
+    print(f"{weight.shape[1]} channels -> {kept}: {median:.2f} of the response before (median over filters and cases)")
     assert bounds[0] < median < bounds[1], median

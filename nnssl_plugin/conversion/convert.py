@@ -15,6 +15,7 @@ from nnssl_plugin.conversion.work_folder import WorkFolder, digest, source_state
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.images.parallel import in_parallel
 from nnssl_plugin.nnunet import folder_of
+from nnssl_plugin.runs.folder import locked_file
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,21 @@ def convert_cases(found: Findings, target: Target) -> int:
     for name in names:
         check_name_is_free(*name, target.overwrite)
 
-    work = WorkFolder(folder_of("nnUNet_raw") / f".conversion_{target.dataset_id:03d}.unfinished", settings)
-    if work.resumed:
-        print(f"going on with the interrupted conversion in {work.path}")
-    try:
-        return _convert(found, target, names, conversion, work)
-    except InputError:
-        work.remove()
-        raise
+    place = folder_of("nnUNet_raw") / f".conversion_{target.dataset_id:03d}"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    lock = place.with_suffix(".lock")
+    busy = f"another conversion to id {target.dataset_id} is running ({lock} is locked): wait until it has ended"
+    with locked_file(lock, busy):
+        work = WorkFolder(place.with_suffix(".unfinished"), settings)
+        if work.resumed:
+            print(f"going on with the interrupted conversion in {work.path}")
+        try:
+            return _convert(found, target, names, conversion, work)
+        except InputError:
+            work.remove()
+            raise
+        finally:
+            lock.unlink()
 
 
 def _convert(

@@ -7,6 +7,24 @@ from nnssl_plugin.errors import InputError
 
 
 @contextmanager
+def locked_file(path: Path, busy: str) -> Iterator[int]:
+    """Create a file and lock it.
+
+    Yields:
+        A file descriptor: whoever has it open holds the lock.
+
+    Raises:
+        InputError: with the message `busy`, if another process holds the lock.
+    """
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(busy) from None
+        yield lock.fileno()
+
+
+@contextmanager
 def locked_folder(folder: Path, what: str) -> Iterator[int]:
     """Make `folder` that of a `what` (a demo, a study), or recognise it as such, and lock it.
 
@@ -22,11 +40,6 @@ def locked_folder(folder: Path, what: str) -> Iterator[int]:
     if folder.is_dir() and any(folder.iterdir()) and not marker.is_file():
         raise InputError(f"-o {folder} holds files that are not a {what}'s; name a new or empty folder")
     folder.mkdir(parents=True, exist_ok=True)
-    with marker.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"another {what}, or what an interrupted one left running, is at work in {folder}; wait until it has ended"
-            ) from None
-        yield lock.fileno()
+    busy = f"another {what}, or what an interrupted one left running, is at work in {folder}; wait until it has ended"
+    with locked_file(marker, busy) as descriptor:
+        yield descriptor
