@@ -7,15 +7,16 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from nnssl_plugin.conversion.back import COMMAND
 from nnssl_plugin.conversion.brats_eras import ERAS, MODALITIES, NAMINGS, Era, Naming
 from nnssl_plugin.conversion.case import LABEL, Findings, collect_cases
 from nnssl_plugin.conversion.convert import Target, convert_cases
 from nnssl_plugin.conversion.files import files_below
-from nnssl_plugin.conversion.grades import with_grades
+from nnssl_plugin.conversion.grades import grades_of_folders, with_grades
 from nnssl_plugin.conversion.scan import Channel, ImageFile, Scan
 from nnssl_plugin.errors import InputError
 
@@ -59,6 +60,7 @@ def convert(
         raise InputError(f"no file below {folder} is named as in {chosen.title}")
     if key == "msd":
         _check_decathlon(files)
+    matches, renamed = _told_apart_by_grade(matches, folder)
     cases, problems = collect_cases(_scans(matches), MODALITIES, lambda case: _patient_of(case, chosen))
     cases, statements = with_grades(cases, folder, files)
     how = "as told by --era" if era else "recognised by the names"
@@ -69,8 +71,8 @@ def convert(
         MODALITIES,
         chosen.scheme if labels == "regions" else chosen.plain_scheme,
         "MSDBrainTumour" if key == "msd" else f"BraTS{key}",
-        "nnssl_plugin convert brats",
-        [f"era {key}, {how}: {chosen.title}; published values: {values}", *statements],
+        COMMAND,
+        [f"era {key}, {how}: {chosen.title}; published values: {values}", *renamed, *statements],
     )
     return convert_cases(found, target)
 
@@ -88,6 +90,19 @@ def _matches(folder: Path, files: Sequence[Path]) -> Iterator[Match]:
             # With the folder's own name: it may be that of the only case.
             if match := naming.path.fullmatch(f"{name}/{inside.as_posix()}"):
                 yield Match(naming, match["case"], naming.roles[match["suffix"]], path)
+
+
+def _told_apart_by_grade(matches: Sequence[Match], folder: Path) -> tuple[list[Match], list[str]]:
+    """BRATS 2013 and 2015 number high-grade and low-grade cases alike: such names get the grade in front."""
+    grades: dict[str, set[str]] = {}
+    for match in matches:
+        grades.setdefault(match.case, set()).update(grades_of_folders(match.path, folder))
+    alike = {case for case, found in grades.items() if len(found) > 1}
+    named = []
+    for match in matches:
+        own = grades_of_folders(match.path, folder)
+        named.append(replace(match, case=f"{min(own)}_{match.case}") if match.case in alike and own else match)
+    return named, [f"{len(alike)} case ids are in HGG and in LGG: HGG_ and LGG_ put in front of them"] if alike else []
 
 
 def _scans(matches: Sequence[Match]) -> Iterator[tuple[str, str, Scan]]:
@@ -111,10 +126,11 @@ def _recognised(folder: Path, matches: Sequence[Match]) -> str:
         for match in matches
     ]
     common = frozenset.intersection(*fits)
-    labelled = any(match.role == LABEL for match in matches)
-    if common and (len(common) == 1 or not labelled):
+    meant = {fit for match, fit in zip(matches, fits, strict=True) if match.role == LABEL}
+    # Names that fit two eras do not join the era of other files.
+    if common and all(len(fit) == 1 for fit in meant):
         return min(common)
-    if common:
+    if common and len(set(fits)) == 1:
         meanings = "; ".join(f"--era {key}: {_meaning(ERAS[key])}" for key in sorted(common))
         raise InputError(f"the names below {folder} do not tell what the label values mean. Say which: {meanings}")
     groups = Counter(" or ".join(sorted(fit)) or "no known era" for fit in fits)
@@ -122,8 +138,8 @@ def _recognised(folder: Path, matches: Sequence[Match]) -> str:
     unknown = next((match.path for match, fit in zip(matches, fits, strict=True) if not fit), None)
     example = f" (like {unknown})" if unknown else ""
     raise InputError(
-        f"{folder} holds {counted}{example}: convert each by itself with --era {{{','.join(ERAS)}}}, which decides what "
-        "the label values mean"
+        f"{folder} holds {counted}{example}: move each kind to a folder of its own and convert those one by one; where names "
+        f"do not tell what the label values mean, --era {{{','.join(ERAS)}}} does"
     )
 
 

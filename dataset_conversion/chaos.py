@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nnssl_plugin.conversion.case import Case, Findings, Problems
 from nnssl_plugin.conversion.convert import Target, convert_cases
+from nnssl_plugin.conversion.dataset import check_name_is_free
 from nnssl_plugin.conversion.dicom import DicomFolder, PngFolder
 from nnssl_plugin.conversion.files import files_below
 from nnssl_plugin.conversion.label_scheme import LabelScheme
@@ -21,8 +22,15 @@ IN_PHASE, OUT_OF_PHASE, T2 = "T1in", "T1out", "T2SPIR"
 LABELS = LabelScheme(
     {"background": 0, "liver": 1, "right kidney": 2, "left kidney": 3, "spleen": 4}, convention="CHAOS"
 )
-GREY_VALUES = {63: 1, 126: 2, 189: 3, 252: 4}
+# Challenge's evaluation code: around 63, 126, 189 and 252.
+GREY_VALUES = {
+    **dict.fromkeys(range(55, 71), 1),
+    **dict.fromkeys(range(110, 136), 2),
+    **dict.fromkeys(range(175, 201), 3),
+    **dict.fromkeys(range(240, 256), 4),
+}
 COMMAND = "nnssl_plugin convert chaos"
+T2_NAME = "CHAOST2"
 
 
 def convert(folder: Path, target: Target, t2_id: int | None = None, t2_on_t1: bool = False) -> int:
@@ -43,18 +51,25 @@ def convert(folder: Path, target: Target, t2_id: int | None = None, t2_on_t1: bo
     Raises:
         InputError: nothing is recognised, or as `convert_cases`.
     """
-    folders = {path.parent for path in files_below(folder)}
-    t1 = sorted({path.parents[1] for path in folders if path.name == "InPhase" and path.parents[1].name == "T1DUAL"})
-    t2 = sorted({path.parent for path in folders if path.name == "DICOM_anon" and path.parent.name == "T2SPIR"})
+    folders = {parent for path in files_below(folder) for parent in path.parents if parent.is_relative_to(folder)}
+    t1, t2 = (sorted(path for path in folders if path.name.upper() == name) for name in ("T1DUAL", "T2SPIR"))
     if not t1 and not t2:
         raise InputError(
             f"no folder below {folder} is like MR/NUMBER/T1DUAL/DICOM_anon/InPhase or MR/NUMBER/T2SPIR/DICOM_anon (CHAOS)"
         )
     if t2_id is not None and t2_id in (target.dataset_id, target.unlabelled_id):
         raise InputError(f"--t2-id {t2_id} is another data set's already: choose another one")
+    if not t1 and t2_id is None:
+        raise InputError(f"{folder} holds T2SPIR of {len(t2)} cases and no T1DUAL: give it a data set, --t2-id")
+    t2_target = replace(target, name=f"{target.name}T2" if target.name else None, unlabelled_id=None)
+    if t2_id is not None:
+        t2_target = replace(t2_target, dataset_id=t2_id)
+        # Whether the data set exists already is asked when it is made: it may be from the same files.
+        check_name_is_free(t2_id, t2_target.name or T2_NAME, overwrite=True)
     t2_by_case = {_case_name(path): path for path in t2}
     statements = [
-        "slices by the positions in their headers; grey values 63 liver, 126 right kidney, 189 left kidney, 252 spleen"
+        "slices by the positions in their headers; grey values 55-70 liver, 110-135 right kidney, 175-200 left kidney, "
+        "240-255 spleen"
     ]
     if t2_on_t1:
         modalities = (IN_PHASE, OUT_OF_PHASE, T2)
@@ -67,6 +82,8 @@ def convert(folder: Path, target: Target, t2_id: int | None = None, t2_on_t1: bo
                 f"T2-SPIR of {len(t2)} cases not converted: --t2-on-t1, or --t2-id for a data set of its own"
             )
     cases, problems = _distinct([_t1_case(path, t2_by_case.get(_case_name(path)) if t2_on_t1 else None) for path in t1])
+    if t2_on_t1 and (alone := sorted(t2_by_case.keys() - {_case_name(path) for path in t1})):
+        problems |= {name: [f"{t2_by_case[name]} has no T1DUAL beside it to be resampled onto"] for name in alone}
     contradictions = in_parallel(_contradictions, cases, "reading headers")
     problems.update({case.name: found for case, found in zip(cases, contradictions, strict=True) if found})
     cases = [case for case in cases if case.name not in problems]
@@ -76,10 +93,7 @@ def convert(folder: Path, target: Target, t2_id: int | None = None, t2_on_t1: bo
         code = convert_cases(found, target)
     if t2 and t2_id is not None:
         t2_cases, t2_problems = _distinct([_t2_case(path) for path in t2])
-        found = Findings(t2_cases, t2_problems, (T2,), LABELS, "CHAOST2", COMMAND, statements[:1])
-        t2_target = replace(
-            target, dataset_id=t2_id, name=f"{target.name}T2" if target.name else None, unlabelled_id=None
-        )
+        found = Findings(t2_cases, t2_problems, (T2,), LABELS, T2_NAME, COMMAND, statements[:1])
         code = max(code, convert_cases(found, t2_target))
     return code
 
@@ -124,8 +138,10 @@ def _distinct(cases: Sequence[Case]) -> tuple[list[Case], Problems]:
 def _contradictions(case: Case) -> list[str]:
     """What the headers say against the folders: phases of one echo, sequences of different physical spaces."""
     found = []
+    if absent := [str(scan) for scan in case.images.values() if not scan.files]:
+        return [f"there is no slice in {', '.join(absent)}"]
     try:
-        tags = {role: read_slices(scan.files)[0].tags for role, scan in case.images.items() if scan.files}
+        tags = {role: read_slices(scan.files)[0].tags for role, scan in case.images.items()}
     except InputError as error:
         return [str(error)]
     echoes = {role: tags[role].get(ECHO_TIME_MS) for role in (IN_PHASE, OUT_OF_PHASE) if role in tags}

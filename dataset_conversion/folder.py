@@ -8,10 +8,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from nnssl_plugin.conversion.case import LABEL, Findings, collect_cases
+from nnssl_plugin.conversion.case import LABEL, Findings
 from nnssl_plugin.conversion.cases_table import cases_from_table
 from nnssl_plugin.conversion.convert import Target, convert_cases
-from nnssl_plugin.conversion.file_patterns import matching_scans, patient_by
+from nnssl_plugin.conversion.file_patterns import cases_by_patterns, patient_by
 from nnssl_plugin.conversion.label_scheme import LabelScheme
 from nnssl_plugin.errors import InputError
 
@@ -30,7 +30,7 @@ def convert(
 
     Args:
         folder: searched with everything below it.
-        modalities: name → pattern, in channel order; see `matching_scans`.
+        modalities: name → pattern, in channel order; see `cases_by_patterns`.
         label: pattern of the segmentations; without one all cases are unlabelled.
         labels: what the values of the segmentations mean; None to make each value a class.
         patient: regular expression whose first group, searched in the case name, is the patient; None if each case is
@@ -46,7 +46,7 @@ def convert(
     patterns = {**modalities, **({LABEL: label} if label else {})}
     if label and LABEL in modalities:
         raise InputError(f"a modality cannot be called {LABEL!r}: give it another name")
-    cases, problems = collect_cases(matching_scans(folder, patterns), list(modalities), patient_by(patient))
+    cases, problems = cases_by_patterns(folder, modalities, label, patient_by(patient))
     for role, pattern in patterns.items():
         if not problems and not any(role in case.scans for case in cases):
             raise InputError(f"no file below {folder} matches {pattern!r} ({role})")

@@ -31,11 +31,24 @@ def test_five_folds_and_their_ensemble(nnunet_folders: Path, monkeypatch: pytest
     settings = [f"{part}.{step}" for part in ("pretraining", "finetuning") for step in steps]
     size = ["--batch-size", "2", "--patch-size", "32", "32", "32", "--features", "4", "8"]
     subprocess.run(
-        [installed_script("nnssl_plugin"), "plan", "-d", "501", "-o", "Small", *size, "--set", *settings], check=True
+        [
+            installed_script("nnssl_plugin"),
+            "plan",
+            "-d",
+            "501",
+            "-p",
+            "nnUNetPlans",
+            "-o",
+            "Small",
+            *size,
+            "--set",
+            *settings,
+        ],
+        check=True,
     )
     results = nnunet_folders / "nnUNet_results" / "Dataset501_Phantom"
     for fold in range(5):
-        run = ["nnUNetv2_train", 501, CONFIGURATION, fold, "-p", "Small"]
+        run = ["nnUNetv2_train", 501, CONFIGURATION, fold, "-p", "Small", "-device", "cpu"]
         nnunet(*run, "-tr", "SSLPretrainTrainer")
         weights = results / f"SSLPretrainTrainer__Small__{CONFIGURATION}" / f"fold_{fold}" / "checkpoint_final.pth"
         nnunet(*run, "-tr", TRAINERS[0], "-pretrained_weights", weights, "--npz")

@@ -16,6 +16,8 @@ from nnssl_plugin.errors import InputError
 from nnssl_plugin.images.image_file import read_checked_header
 from nnssl_plugin.images.parallel import in_parallel
 
+COMMAND = "nnssl_plugin convert brats"
+
 
 def predictions_back(predictions: Path, output: Path, dataset_id: int) -> int:
     """Write predictions with published values, under the same names.
@@ -33,7 +35,7 @@ def predictions_back(predictions: Path, output: Path, dataset_id: int) -> int:
     """
     description, source = _description_of(dataset_id)
     ours = description.get(KEY, {})
-    if "published_values" not in ours:
+    if description.get("converted_by") != COMMAND:
         raise InputError(
             f"{source} does not say what its label values were published as: it is no BraTS of convert brats"
         )

@@ -29,7 +29,7 @@ def _beside(suffixes: str, separator: str, endings: str) -> re.Pattern[str]:
     return re.compile(rf"(?:.*/)?(?P<case>[^/]+){separator}(?P<suffix>{suffixes}){endings}")
 
 
-NIFTI = r"\.nii(?:\.gz)?"
+NIFTI = r"\.(?i:nii(?:\.gz)?)"
 DASHED = Naming(
     _beside("t1n|t1c|t2w|t2f|seg", "-", NIFTI),
     {"t1n": "T1", "t1c": "T1c", "t2w": "T2", "t2f": "FLAIR", "seg": LABEL},
@@ -154,7 +154,7 @@ ERAS = {
         "BraTS 2023 (GLI, MEN, MET, PED, SSA) and 2024 without resection cavity",
         (DASHED,),
         # BraTS-GLI-00005-101: examinations from 100 on are those of 2024's treated gliomas.
-        re.compile(r"(?!BraTS-GLI-\d+-[1-9]\d\d$).+"),
+        re.compile(r"(?!BraTS-GLI-\d+-[1-9]\d\d$).+", re.IGNORECASE),
         EXAMINATION,
         THREE_CLASSES,
         NESTED,
@@ -163,7 +163,7 @@ ERAS = {
     "2024": Era(
         "BraTS 2024, post-treatment (4: resection cavity)",
         (DASHED,),
-        re.compile(r"BraTS-GLI-\d+-[1-9]\d\d"),
+        re.compile(r"BraTS-GLI-\d+-[1-9]\d\d", re.IGNORECASE),
         EXAMINATION,
         {**THREE_CLASSES, "resection cavity": 4},
         {**NESTED, "resection cavity": [4]},
@@ -172,7 +172,7 @@ ERAS = {
     "2024-ped": Era(
         "BraTS-PED 2024 (1: enhancing, 2: non-enhancing, 3: cyst, 4: oedema)",
         (DASHED,),
-        re.compile(r"BraTS-PED-.+"),
+        re.compile(r"BraTS-PED-.+", re.IGNORECASE),
         EXAMINATION,
         {"enhancing tumor": 1, "non-enhancing tumor": 2, "cystic component": 3, "edema": 4},
         {

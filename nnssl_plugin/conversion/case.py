@@ -1,6 +1,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from nnssl_plugin.conversion.label_scheme import LabelScheme
 from nnssl_plugin.conversion.scan import Scan
@@ -77,16 +78,39 @@ def collect_cases(
         if doubled:
             problems[name] = _doubled(roles, doubled)
             continue
+        if shared := _shared({role: scan for role, (scan,) in roles.items()}):
+            problems[name] = shared
+            continue
         images = {modality: roles[modality][0] for modality in modalities if modality in roles}
         cases.append(Case(name, patient_of(name), images, roles[LABEL][0] if LABEL in roles else None))
     return cases, problems
 
 
+def _shared(scans: Mapping[str, Scan]) -> list[str]:
+    claims: dict[Path, str] = {}
+    problems = []
+    for role, scan in scans.items():
+        # The channels of a 4-D file have one path.
+        place = scan.files[0].resolve() / str(getattr(scan, "index", "")) if scan.files else None
+        if place and (other := claims.setdefault(place, role)) != role:
+            problems.append(f"{scan} is given for {other} and for {role}; one of them is another file")
+    return problems
+
+
 def _doubled(roles: Mapping[str, Sequence[Scan]], doubled: Mapping[str, Sequence[Scan]]) -> list[str]:
     folders = sorted({str(scan.files[0].parent) for claims in doubled.values() for scan in claims})
     if doubled.keys() == roles.keys() and len(folders) > 1:
-        return [f"duplicate case id: it is in {' and in '.join(folders)}; keep or rename one of them"]
+        return [duplicate_id(folders)]
     return [
         f"{len(claims)} files for one {role}: {', '.join(map(str, claims))}; keep one of them"
         for role, claims in doubled.items()
     ]
+
+
+def duplicate_id(places: Sequence[str]) -> str:
+    """What is wrong with a case whose name is found in several places."""
+    more = f" and {len(places) - 2} more" if len(places) > 2 else ""
+    return (
+        f"duplicate case id: it is in {' and in '.join(places[:2])}{more}; keep or rename one of them, or name every case in "
+        "a table (convert folder --csv)"
+    )

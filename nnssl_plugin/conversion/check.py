@@ -80,7 +80,8 @@ def check_case(case: Case, resample_to: str | None = None, smallest_overlap: flo
         elif differences := geometry_differences(reference, image):
             if resample_to is None:
                 problems += [
-                    f"{role} ({scan}) is not on the grid of {reference_role}: {difference}"
+                    f"{role} ({scan}) is not on the grid of {reference_role}: {difference}. Register or resample it first "
+                    "(in one physical space: convert folder --resample-to)"
                     for difference in differences
                 ]
                 continue

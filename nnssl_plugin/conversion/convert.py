@@ -1,7 +1,8 @@
 """What every converter does with the cases it has found: check, write, report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from nnssl_plugin import __version__
 from nnssl_plugin.conversion.case import Case, Findings, Problems
@@ -56,6 +57,7 @@ def convert_cases(found: Findings, target: Target) -> int:
     Raises:
         InputError: nothing can be written, or a case would be left out and `target` is strict.
     """
+    found = _without_broken_links(found)
     names = _ids_and_names(found.cases, target, found.name)
     if target.resample_to is not None and target.resample_to not in found.modalities:
         raise InputError(f"--resample-to {target.resample_to}: the modalities are {', '.join(found.modalities)}")
@@ -63,18 +65,23 @@ def convert_cases(found: Findings, target: Target) -> int:
     labels = asdict(found.labels) if found.labels else None
     settings = {"version": __version__, "target": how, "modalities": list(found.modalities), "labels": str(labels)}
     sources = {case.name: [case.patient, dict(case.about), source_state(case)] for case in found.cases}
-    conversion = Conversion(found, digest([settings, sources, found.problems]))
+    meaning = dict(found.labels.labels) if found.labels else None
+    conversion = Conversion(found, {**how, "labels": meaning}, digest([settings, sources, found.problems]))
     if not target.overwrite and (code := finished_conversion(names, conversion)) is not None:
         return code
     for name in names:
         check_name_is_free(*name, target.overwrite)
-
-    place = folder_of("nnUNet_raw") / f".conversion_{target.dataset_id:03d}"
-    place.parent.mkdir(parents=True, exist_ok=True)
+    raw = folder_of("nnUNet_raw")
+    _refuse_to_replace_sources(found.cases, [raw / f"Dataset{number:03d}_{name}" for number, name in names])
+    try:
+        raw.mkdir(parents=True, exist_ok=True)
+        (place := raw / f".conversion_{target.dataset_id:03d}.unfinished").mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"nnUNet_raw={raw}: nothing can be written there ({error})") from None
     lock = place.with_suffix(".lock")
     busy = f"another conversion to id {target.dataset_id} is running ({lock} is locked): wait until it has ended"
     with locked_file(lock, busy):
-        work = WorkFolder(place.with_suffix(".unfinished"), settings)
+        work = WorkFolder(place, settings)
         if work.resumed:
             print(f"going on with the interrupted conversion in {work.path}")
         try:
@@ -122,20 +129,42 @@ def _convert(
     return 1 if problems else 0
 
 
+def _without_broken_links(found: Findings) -> Findings:
+    broken: Problems = {}
+    for case in found.cases:
+        files = ((role, file) for role, scan in case.scans.items() for file in scan.files if not file.exists())
+        if lines := [f"{role}: {file} is a link to nothing; repair or remove it" for role, file in files]:
+            broken[case.name] = lines
+    cases = [case for case in found.cases if case.name not in broken]
+    return replace(found, cases=cases, problems={**found.problems, **broken})
+
+
+def _refuse_to_replace_sources(cases: Sequence[Case], folders: Sequence[Path]) -> None:
+    inside = {folder.resolve() for folder in folders if folder.exists()}
+    for case in cases:
+        for file in (file for scan in case.scans.values() for file in scan.files):
+            if inside.intersection(file.resolve().parents):
+                raise InputError(
+                    f"{file} is to be converted and lies in a data set that would be replaced: choose another id and name"
+                )
+
+
 def _ids_and_names(cases: Sequence[Case], target: Target, default_name: str) -> list[tuple[int, str]]:
     """Id and name of the labelled data set and of the unlabelled one; one entry where there is only one of them."""
     name = target.name or default_name
     labelled = [case for case in cases if case.label]
+    unlabelled = [case.name for case in cases if not case.label]
     if target.unlabelled_id == target.dataset_id:
         raise InputError(
             f"--unlabelled-id {target.unlabelled_id} is the id of the labelled data set: choose another one"
         )
     if target.unlabelled_id is not None:
         return [(target.dataset_id, name), (target.unlabelled_id, f"{name}Unlabelled")]
-    if labelled and len(labelled) < len(cases):
+    if labelled and unlabelled:
         raise InputError(
-            f"{len(cases) - len(labelled)} of {len(cases)} cases have no segmentation. They get a data set of their own, "
-            "so that nnU-Net cannot train on them as if they were healthy: give its id with --unlabelled-id"
+            f"{len(unlabelled)} of {len(cases)} cases have no segmentation ({', '.join(unlabelled[:3])}"
+            f"{', …' if len(unlabelled) > 3 else ''}). They get a data set of their own, so that nnU-Net cannot train on them "
+            "as if they were healthy: give its id with --unlabelled-id"
         )
     return [(target.dataset_id, name if labelled else target.name or f"{name}Unlabelled")]
 
@@ -152,15 +181,29 @@ def _labels(
     values = {case.name: set(checked[case.name].values) for case in cases if case.label}
     if not values:
         return None
-    labels = found.labels or scheme_from_values(set().union(*values.values()))
+    labels = found.labels or _found_scheme(values)
+    files = {case.name: case.label for case in cases}
     for case, inside in values.items():
         if inside - labels.values:
             source = f" ({labels.convention})" if labels.convention else ""
             problems[case] = [
-                f"its segmentation has the values {sorted(inside - labels.values)}; known are {sorted(labels.values)}"
+                f"its segmentation {files[case]} has the values {sorted(inside - labels.values)}; known are {sorted(labels.values)}"
                 f"{source}. Is it of another convention?"
             ]
     return labels
+
+
+def _found_scheme(values: Mapping[str, set[int]]) -> LabelScheme:
+    try:
+        return scheme_from_values(set().union(*values.values()))
+    except InputError as error:
+        cases = {
+            value: [case for case, inside in values.items() if value in inside]
+            for value in set().union(*values.values())
+        }
+        rarest = min(cases, key=lambda value: len(cases[value]))
+        example = f"{rarest} is in {len(cases[rarest])} of {len(values)} cases, like {cases[rarest][0]}"
+        raise InputError(f"{error} ({example})") from None
 
 
 def _divide(

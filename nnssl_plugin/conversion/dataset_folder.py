@@ -36,7 +36,7 @@ def write_dataset(dataset: Dataset, work: WorkFolder, copy: bool, converted_by: 
         (folder / part).mkdir(parents=True, exist_ok=True)
 
     def write(case: Case) -> Placed:
-        placed = work.written(dataset.folder_name, case)
+        placed = work.written(dataset.folder_name, case, ending)
         if placed is None:
             placed = CaseWriter(dataset, case, folder, ending, copy).write()
             work.save_written(dataset.folder_name, case, placed)
@@ -44,6 +44,7 @@ def write_dataset(dataset: Dataset, work: WorkFolder, copy: bool, converted_by: 
 
     results = in_parallel(write, dataset.cases, f"writing {dataset.folder_name}")
     placed = {case.name: files for case, files in zip(dataset.cases, results, strict=True)}
+    _remove_all_but(folder, {folder / made["file"] for files in placed.values() for made in files.values()})
     _write_dataset_json(dataset, folder, ending, placed, converted_by)
     _write_cases_csv(dataset, folder / "cases.csv")
     if dataset.splits:
@@ -61,6 +62,14 @@ def move_into_place(datasets: Sequence[Dataset], work: WorkFolder) -> None:
         os.replace(work.path / dataset.folder_name, final)
         shutil.rmtree(replaced, ignore_errors=True)
     work.remove()
+
+
+def _remove_all_but(folder: Path, wanted: set[Path]) -> None:
+    # An interrupted run may have left half a file, or cases that are not there any more.
+    for part in ("imagesTr", "labelsTr"):
+        for file in (folder / part).iterdir():
+            if file not in wanted:
+                file.unlink()
 
 
 def _write_dataset_json(

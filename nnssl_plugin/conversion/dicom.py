@@ -21,7 +21,7 @@ class DicomFolder:
     @property
     def files(self) -> tuple[Path, ...]:
         """The slices, by name."""
-        return tuple(files_in(self.path))
+        return tuple(files_in(self.path)) if self.path.is_dir() else ()
 
     def load(self) -> sitk.Image:
         """See `Scan`; slices are ordered by the positions in their headers."""
@@ -68,12 +68,15 @@ class PngFolder:
             if grey.shape != label.shape:
                 raise InputError(f"{file} has {grey.shape} pixels, its slice {label.shape}")
             if unknown := sorted(set(np.unique(grey).tolist()) - {0} - self.values.keys()):
-                raise InputError(
-                    f"{file} has the grey values {unknown}; known are 0, {', '.join(map(str, self.values))}"
-                )
+                raise InputError(f"{file} has the grey values {unknown}; known are 0, {', '.join(self._known())}")
             for value, meaning in self.values.items():
                 label[grey == value] = meaning
         return volume_from_slices(slices, labels)
+
+    def _known(self) -> list[str]:
+        labels = sorted(set(self.values.values()))
+        greys = [[grey for grey, label in self.values.items() if label == wanted] for wanted in labels]
+        return [f"{min(of)} to {max(of)}" if len(of) > 1 else str(of[0]) for of in greys]
 
     def __str__(self) -> str:
         return str(self.path)

@@ -1,9 +1,10 @@
 """File-name patterns that tell modalities apart; the `*` of a pattern is the case."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from nnssl_plugin.conversion.case import LABEL, Case, Problems, collect_cases, duplicate_id
 from nnssl_plugin.conversion.dicom import DicomFolder
 from nnssl_plugin.conversion.files import files_below
 from nnssl_plugin.conversion.scan import ImageFile, Scan
@@ -25,22 +26,32 @@ def modality_patterns(assignments: Sequence[str]) -> dict[str, str]:
     return patterns
 
 
-def matching_scans(folder: Path, patterns: Mapping[str, str]) -> Iterator[tuple[str, str, Scan]]:
-    """Case, role and scan of every file, or folder of DICOM slices, that matches a pattern.
+def cases_by_patterns(
+    folder: Path, modalities: Mapping[str, str], label: str | None, patient_of: Callable[[str], str]
+) -> tuple[list[Case], Problems]:
+    """Cases of the files, or folders of DICOM slices, that match a pattern.
 
     Args:
         folder: searched with everything below it.
-        patterns: role → file name, or end of the path (`*/FLAIR.nii.gz`), with one `*` for the case; with a `/` at its
+        modalities: name → file name, or end of the path (`*/FLAIR.nii.gz`), with one `*` for the case; with a `/` at its
             end it names folders that hold the slices of a DICOM series.
+        label: pattern of the segmentations.
+        patient_of: patient of a case name.
+
+    Returns:
+        As `collect_cases`; where the `*` is a folder, cases that several folders claim are problems too.
 
     Raises:
         InputError: a pattern cannot be used, a file matches several, or a case would have no name.
     """
+    patterns = {**modalities, **({LABEL: label} if label else {})}
     expressions = {role: _expression(pattern) for role, pattern in patterns.items()}
+    scans: list[tuple[str, str, Scan]] = []
+    homes: dict[str, set[str]] = {}
     files = files_below(folder)
     # A series is a folder that holds files itself.
     for path in [*files, *sorted({file.parent for file in files} - {folder})]:
-        inside = path.relative_to(folder).as_posix() + ("" if path.is_file() else "/")
+        inside = path.relative_to(folder).as_posix() + ("/" if path.is_dir() else "")
         matches = {role: match for role, expression in expressions.items() if (match := expression.fullmatch(inside))}
         if len(matches) > 1:
             raise InputError(f"{path} matches the patterns of {' and '.join(matches)}: make them differ")
@@ -49,7 +60,13 @@ def matching_scans(folder: Path, patterns: Mapping[str, str]) -> Iterator[tuple[
                 raise InputError(
                     f"{path} matches {patterns[role]!r}, but its * stands for nothing: no case name is left"
                 )
-            yield match["case"], role, ImageFile(path) if path.is_file() else DicomFolder(path)
+            scans.append((match["case"], role, DicomFolder(path) if path.is_dir() else ImageFile(path)))
+            if "/" in inside[match.end("case") :]:
+                homes.setdefault(match["case"], set()).add(str(folder / inside[: match.end("case")]))
+    cases, problems = collect_cases(scans, list(modalities), patient_of)
+    # A folder called ses-1 below two patients is not one case.
+    problems |= {case: [duplicate_id(sorted(places))] for case, places in homes.items() if len(places) > 1}
+    return [case for case in cases if case.name not in problems], problems
 
 
 def patient_by(expression: str | None) -> Callable[[str], str]:

@@ -32,7 +32,9 @@ def with_grades(cases: Sequence[Case], folder: Path, files: Iterable[Path]) -> t
             tabled.setdefault(name, set()).add(grade)
     graded, contradictory = [], []
     for case in cases:
-        grades = tabled.get(case.name, set()) | _from_folders(case, folder)
+        grades = tabled.get(case.name, set()).union(
+            *(grades_of_folders(scan.files[0], folder) for scan in case.scans.values())
+        )
         if len(grades) > 1:
             contradictory.append(f"{case.name} ({', '.join(sorted(grades))})")
         graded.append(replace(case, about={**case.about, "grade": grades.pop()}) if len(grades) == 1 else case)
@@ -43,14 +45,9 @@ def with_grades(cases: Sequence[Case], folder: Path, files: Iterable[Path]) -> t
     return graded, statements
 
 
-def _from_folders(case: Case, folder: Path) -> set[str]:
-    parents = {part for scan in case.scans.values() for part in _parts_below(scan.files[0], folder)}
-    return {FOLDERS[part] for part in parents & FOLDERS.keys()}
-
-
-def _parts_below(file: Path, folder: Path) -> tuple[str, ...]:
-    # The folder itself may be HGG.
-    return (folder.resolve().name, *file.relative_to(folder).parts[:-1])
+def grades_of_folders(file: Path, folder: Path) -> set[str]:
+    """Grades that the folders tell in which a file lies, from `folder` on, which may itself be HGG."""
+    return {FOLDERS[part] for part in (folder.resolve().name, *file.relative_to(folder).parts[:-1]) if part in FOLDERS}
 
 
 def _read(table: Path) -> Mapping[str, str]:
@@ -60,11 +57,10 @@ def _read(table: Path) -> Mapping[str, str]:
             rows = list(csv.DictReader(file))
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{table} cannot be read: {error}") from None
-    if rows and "Grade" not in rows[0]:
-        raise InputError(f"{table} has no column 'Grade', but {', '.join(map(str, rows[0]))}")
+    # The tables of validation cases tell no grades.
     return {
         name: row["Grade"]
         for row in rows
         for column, name in row.items()
-        if column != "Grade" and isinstance(name, str) and name not in ("", "NA") and row["Grade"]
+        if column != "Grade" and isinstance(name, str) and name not in ("", "NA") and row.get("Grade")
     }

@@ -45,8 +45,8 @@ def values_in(segmentation: npt.NDArray) -> set[int]:
     """
     # Nearly all of a segmentation is background: sorting only the rest is much faster.
     values = np.unique(segmentation[segmentation != 0])
-    if not np.array_equal(values, np.rint(values)):
-        example = values[values != np.rint(values)][0]
+    if not np.isfinite(values).all() or not np.array_equal(values, np.rint(values)):
+        example = values[~np.isfinite(values) | (values != np.rint(values))][0]
         raise InputError(f"it has values that are not whole numbers, like {example:g}")
     return {int(value) for value in values} | ({0} if np.any(segmentation == 0) else set())
 

@@ -17,9 +17,10 @@ FILE = "conversion.json"
 
 @dataclass(frozen=True)
 class Conversion:
-    """One run of a converter. `digest`: of its settings and of the state of all source files."""
+    """One run of a converter. `settings`: JSON-ready. `digest`: of them and of the state of all source files."""
 
     found: Findings
+    settings: Mapping[str, Any]
     digest: str
 
 
@@ -54,6 +55,7 @@ def write_record(
         "converted_by": conversion.found.converted_by,
         "nnssl_plugin": __version__,
         "digest": conversion.digest,
+        "settings": conversion.settings,
         "datasets": [dataset.folder_name for dataset in datasets],
         "decisions": list(conversion.found.statements),
         "left out": problems,
@@ -74,7 +76,14 @@ def finished_conversion(names: Sequence[tuple[int, str]], conversion: Conversion
         if not path.is_file():
             continue
         record = json.loads(path.read_text(encoding="utf-8"))
-        if record["digest"] == conversion.digest and all((raw / made / FILE).is_file() for made in record["datasets"]):
+        if record["digest"] == conversion.digest and _is_whole(record, raw):
             print(f"{' and '.join(record['datasets'])}: converted already from these files; nothing to do")
             return 1 if record["left out"] else 0
     return None
+
+
+def _is_whole(record: Mapping[str, Any], raw: Path) -> bool:
+    files = [raw / name / file for name in record["datasets"] for file in (FILE, "dataset.json")]
+    for case in record["cases"].values():
+        files += [raw / case["dataset"] / made["file"] for made in case["files"].values()]
+    return all(file.is_file() for file in files)

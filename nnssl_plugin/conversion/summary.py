@@ -95,7 +95,7 @@ def _folds(dataset: Dataset, patients: int) -> list[str]:
     if dataset.splits:
         return [f"  splits_final.json: {len(dataset.splits)} folds, no patient on both sides; planning copies it along"]
     if dataset.labels is not None and patients == 1:
-        return ["  one patient only: there is no split, nnU-Net can train on fold all alone"]
+        return ["  one patient only: no split keeps it on one side; train on fold all"]
     return []
 
 

@@ -38,7 +38,7 @@ class WorkFolder:
         self.path = path
         if path.exists() and self._read("settings.json") != {"digest": digest(settings)}:
             shutil.rmtree(path)
-        self.resumed = path.exists()
+        self.resumed = (path / "settings.json").is_file()
         path.mkdir(parents=True, exist_ok=True)
         self._write("settings.json", {"digest": digest(settings)})
 
@@ -54,13 +54,13 @@ class WorkFolder:
         """Record a checked case."""
         self._write(f"checked/{case.name}.json", {"sources": source_state(case), "content": asdict(checked)})
 
-    def written(self, dataset: str, case: Case) -> dict[str, Any] | None:
-        """How an earlier run placed the files of a case, all of which are still there."""
+    def written(self, dataset: str, case: Case, ending: str) -> dict[str, Any] | None:
+        """How an earlier run placed the files of a case, with this ending, all of which are still there."""
         content = self._record(f"written/{dataset}/{case.name}.json", case)
         if content is None:
             return None
         files = [self.path / dataset / placed["file"] for placed in content.values()]
-        return content if all(file.is_file() for file in files) else None
+        return content if all(file.is_file() and file.name.endswith(ending) for file in files) else None
 
     def save_written(self, dataset: str, case: Case, content: Mapping[str, Any]) -> None:
         """Record a written case."""

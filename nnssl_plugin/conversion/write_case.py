@@ -74,8 +74,9 @@ class CaseWriter:
             return {"file": target.as_posix(), "how": "copied"}
         image = scan.load()
         done = []
-        if self.dataset.checked[self.case.name].scans[role].resampled is not None:
-            image = resample_onto(image, self.reference, is_label=role == LABEL)
+        seen = self.dataset.checked[self.case.name].scans[role]
+        if seen.resampled is not None:
+            image = resample_onto(image, self.reference, role == LABEL, outside=seen.background or 0)
             done.append("resampled")
         if role == LABEL and self.dataset.labels and self.dataset.labels.recoded:
             image = recode(image, self.dataset.labels.recoded)

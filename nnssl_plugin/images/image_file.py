@@ -46,16 +46,23 @@ def read_checked_header(path: Path, dimensions: int = 3) -> sitk.ImageFileReader
     unpacked here once, which compares its length and its checksum.
 
     Raises:
-        InputError: as `read_header`, or the file is truncated or damaged, or a NIfTI file holds NaN.
+        InputError: as `read_header`, or the file is truncated or damaged, or a NIfTI file holds NaN, or its header lies
+            in a file of its own, so that this cannot be told.
     """
+    if path.suffix.lower() in (".hdr", ".img"):
+        raise InputError(f"{path} is one of a pair of .hdr and .img: convert it to .nii.gz first")
     header = read_header(path, dimensions)
     try:
-        if not path.name.endswith((".nii", ".nii.gz")):
+        name = path.name.lower()
+        if not name.endswith((".nii", ".nii.gz")):
             sitk.ReadImage(str(path))
             return header
-        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
+        with gzip.open(path) if name.endswith(".gz") else path.open("rb") as stream:
             length, finite = _scan_nifti(stream, header)
-    except (EOFError, OSError, zlib.error, RuntimeError) as error:
+    except RuntimeError:
+        # What ITK says of it ("No such file or directory") misleads.
+        raise InputError(f"{path} is truncated or damaged") from None
+    except (EOFError, OSError, zlib.error) as error:
         raise InputError(f"{path} is truncated or damaged: {_last_line(error)}") from None
     voxels = math.prod(header.GetSize()) * int(header.GetMetaData("bitpix")) // 8
     expected = int(float(header.GetMetaData("vox_offset"))) + voxels

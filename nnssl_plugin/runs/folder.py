@@ -1,4 +1,5 @@
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +20,12 @@ def locked_file(path: Path, busy: str) -> Iterator[int]:
     with path.open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(busy) from None
+            held = os.path.samestat(os.fstat(lock.fileno()), path.stat())
+        except (BlockingIOError, FileNotFoundError):
+            held = False
+        # Whoever held it before may have removed the file since it was opened here.
+        if not held:
+            raise InputError(busy)
         yield lock.fileno()
 
 
