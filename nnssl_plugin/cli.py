@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         return int(modules[args.command].run(args))
-    except InputError as error:
+    except (InputError, OSError) as error:
         print(f"nnssl_plugin {args.command}: error: {error}", file=sys.stderr)
         return 2
 

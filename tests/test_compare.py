@@ -31,7 +31,7 @@ def command(*arguments: object) -> int:
     return compare.run(parser.parse_args([str(argument) for argument in arguments]))
 
 
-def rows(path: Path) -> dict[tuple[str, str], dict[str, str]]:
+def rows(path: Path) -> dict[tuple[str, str], dict]:
     return {(row["metric"], row["run"]): row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
 
 
@@ -63,38 +63,59 @@ def test_figures_are_those_of_scipy_and_numpy(runs, tmp_path: Path) -> None:
     assert command(f"scratch={scratch}", f"pre-trained={one},{two}", "-o", output) == 0
     row = rows(output)["Dice", "pre-trained"]
     difference = (scores(one) + scores(two)) / 2 - scores(scratch)
-    assert float(row["difference"]) == pytest.approx(difference.mean(), abs=1e-4)
-    assert float(row["mean"]) == pytest.approx((scores(one) + scores(two)).mean() / 2, abs=1e-4)
-    assert float(row["sd of seeds"]) == pytest.approx(
-        np.std([scores(one).mean(), scores(two).mean()], ddof=1), abs=1e-4
-    )
+    assert row["difference"] == pytest.approx(difference.mean(), abs=1e-9)
+    assert row["mean"] == pytest.approx((scores(one) + scores(two)).mean() / 2, abs=1e-9)
+    assert row["seeds"] == pytest.approx([scores(one).mean(), scores(two).mean()])
     rounded = np.where(np.abs(difference) < 1e-12, 0, difference)
-    assert float(row["Wilcoxon p"]) == pytest.approx(wilcoxon(rounded).pvalue, rel=0.01)
+    assert row["p_value"] == pytest.approx(wilcoxon(rounded).pvalue, rel=0.01)
     wins, losses = int((rounded > 0).sum()), int((rounded < 0).sum())
-    assert row["win/tie/loss"] == f"{wins}/1/{losses}"
-    low, high = (float(value) for value in row["95 % interval"].split(" to "))
+    assert row["win_tie_loss"] == [wins, 1, losses]
+    low, high = row["interval"]
     draws = np.random.default_rng(1).choice(difference, (20_000, 12)).mean(axis=1)
     assert (low, high) == pytest.approx(tuple(np.percentile(draws, [2.5, 97.5])), abs=0.003)
     # Of distances, less is better.
-    distance = rows(output)["HD95 (mm)", "pre-trained"]
-    assert (distance["difference"], distance["win/tie/loss"]) == ("-2.50", "12/0/0")
-    assert rows(output)["Dice", "scratch"]["difference"] == ""
+    distance = rows(output)["HD95", "pre-trained"]
+    assert (distance["difference"], distance["win_tie_loss"]) == (-2.5, [12, 0, 0])
+    assert rows(output)["Dice", "scratch"]["difference"] is None
 
 
 def test_a_run_against_itself(runs, tmp_path: Path) -> None:
     command(f"a={runs[0]}", f"b={runs[0]}", "-o", tmp_path / "o.json")
     row = rows(tmp_path / "o.json")["Dice", "b"]
-    assert (row["difference"], row["Wilcoxon p"], row["win/tie/loss"]) == ("+0.0000", "1", "0/12/0")
+    assert (row["difference"], row["p_value"], row["win_tie_loss"]) == (0, 1, [0, 12, 0])
+
+
+def test_seeds_in_another_order_are_no_difference(tmp_path: Path) -> None:
+    files = [
+        write_result(
+            tmp_path / f"{seed}.json",
+            dict(zip("abcdefghij", np.random.default_rng(seed).uniform(0, 1, 10), strict=True)),
+        )
+        for seed in range(3)
+    ]
+    one, other = (",".join(map(str, order)) for order in (files, files[::-1]))
+    command(f"one={one}", f"other={other}", "-o", tmp_path / "o.json")
+    assert rows(tmp_path / "o.json")["Dice", "other"]["win_tie_loss"] == [0, 10, 0]
 
 
 def test_all_formats_hold_the_same_rows(runs, tmp_path: Path) -> None:
     output = tmp_path / "o.json"
     command(*runs, "-o", output)
-    row = next(row for (metric, run), row in rows(output).items() if (metric, run) == ("Dice", str(runs[1])))
+    row = rows(output)["Dice", "one.json"]
     for ending in ("csv", "md", "tex", "html"):
         text = output.with_suffix(f".{ending}").read_text(encoding="utf-8")
-        assert row["mean"] in text
-        assert row["win/tie/loss"] in text
+        assert f"{row['mean']:.4f}" in text
+        assert "/".join(map(str, row["win_tie_loss"])) in text
+
+
+def test_unnamed_runs_are_called_by_what_their_paths_do_not_share(runs, tmp_path: Path) -> None:
+    folders = []
+    for trainer in ("lr=0.01", "Finetune"):
+        folders.append(tmp_path / trainer / "fold_0" / "validation")
+        folders[-1].mkdir(parents=True)
+        (folders[-1] / "brats.json").write_text(runs[0].read_text(encoding="utf-8"))
+    command(*folders, "-o", tmp_path / "o.json")
+    assert [run for _, run in rows(tmp_path / "o.json")][:2] == ["lr=0.01", "Finetune"]
 
 
 def test_different_cases_are_refused_unless_intersected(runs, tmp_path: Path, capsys) -> None:
@@ -107,7 +128,7 @@ def test_different_cases_are_refused_unless_intersected(runs, tmp_path: Path, ca
     assert content["cases"] == ["c01", "c02"]
     assert len(content["left out"]) == 11
     assert "11 cases" in capsys.readouterr().out
-    assert rows(output)["Dice", str(fewer)]["cases"] == "2"
+    assert rows(output)["Dice", "fewer.json"]["cases"] == 2
 
 
 def test_seeds_of_a_run_must_have_the_same_cases(runs, tmp_path: Path) -> None:
@@ -121,7 +142,7 @@ def test_undefined_scores_are_left_out_in_pairs(tmp_path: Path) -> None:
     second = write_result(tmp_path / "second.json", {"a": 0.6, "b": 0.9, "c": 0.7})
     command(f"first={first}", f"second={second}", "-o", tmp_path / "o.json")
     row = rows(tmp_path / "o.json")["Dice", "second"]
-    assert row["cases"] == "2"
+    assert row["cases"] == 2
     assert math.isclose(float(row["difference"]), 0.15)
 
 
@@ -143,6 +164,9 @@ def test_what_is_no_comparable_result_is_named(runs, tmp_path: Path) -> None:
     problem = write_result(tmp_path / "problem.json", {"c00": 1.0}, problems=["c01: no prediction"])
     other = write_result(tmp_path / "other.json", {"c00": 1.0}, regions={"liver": [1]})
     none = write_result(tmp_path / "none.json", {"z": 1.0})
+    values = write_result(tmp_path / "values.json", {"c00": 1.0}, regions={"WT": [1, 4]})
+    infinite = write_result(tmp_path / "infinite.json", {"c00": math.inf})
+    empty = write_result(tmp_path / "empty.json", {})
     for arguments, message in (
         ([runs[0]], "alone cannot be compared"),
         ([runs[0], tmp_path / "nowhere.json"], r"nowhere\.json cannot be read"),
@@ -150,6 +174,9 @@ def test_what_is_no_comparable_result_is_named(runs, tmp_path: Path) -> None:
         ([runs[0], tmp_path / "else.json"], r"else\.json is not a result"),
         ([runs[0], problem], r"problem\.json has no score for 1 cases, first: c01: no prediction"),
         ([runs[0], other], r"other\.json has the regions liver"),
+        ([runs[0], values], r"values\.json has the regions WT \(1\+4\)"),
+        ([runs[0], infinite], r"infinite\.json: Dice of WT in c00 is inf, not a number"),
+        ([runs[0], empty], r"empty\.json is not a result .* or has no case"),
         ([runs[0], none, "--intersect"], "no case in common"),
         ([f"a={runs[0]}", f"a={runs[1]}"], "the same name"),
         ([runs[0], f"b={runs[1]},{runs[1]}"], "twice"),

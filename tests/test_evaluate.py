@@ -264,6 +264,13 @@ def test_real_segmentations(real_data: Path, tmp_path: Path) -> None:
         assert 0.3 < moved["mean"][region]["Dice"] < 1
 
 
+@pytest.mark.parametrize("content", ['{"labels": {"0": "background"}}', '{"labels": ["background"]}', "[]", "{"])
+def test_what_is_no_dataset_json(folders: tuple[Path, Path], tmp_path: Path, content: str) -> None:
+    (tmp_path / "d.json").write_text(content)
+    with pytest.raises(InputError, match=r"d\.json (is not a dataset\.json of nnU-Net v2|cannot be read as JSON)"):
+        command(folders[0], "-g", folders[1], "--dataset-json", tmp_path / "d.json")
+
+
 def test_what_is_undefined_is_counted(tmp_path: Path) -> None:
     """Neither case has the right kidney in its reference; one prediction invents it."""
     for case, organs, predicted in (("a", (0, 63), (0, 63, 126)), ("b", (0, 63, 252), (0, 63, 252))):
@@ -318,7 +325,8 @@ def test_tables_and_page(folders: tuple[Path, Path]) -> None:
     markdown = (folders[0] / "brats.md").read_text(encoding="utf-8").splitlines()
     assert [markdown[2].split(" | ")[i] for i in (1, 3)] == wt
     latex = (folders[0] / "brats.tex").read_text(encoding="utf-8")
-    assert latex.startswith("\\begin{tabular}{lrrrrrr}\n")
+    # One column is nnU-Net's mean of Dice, which differs: a region is empty in both masks of a case.
+    assert latex.startswith("\\begin{tabular}{lrrrrrrr}\n")
     assert f"WT & {wt[0]} & " in latex
     page = (folders[0] / "brats.html").read_text(encoding="utf-8")
     assert not re.search(r'(src|href)="(http|//)', page)
@@ -333,7 +341,40 @@ def test_pictures_of_the_worst_and_best_cases(validation: Path, nnunet_folders: 
     for case in "ab":
         path = nnunet_folders / "nnUNet_raw" / model.parent.name / "imagesTr" / f"{case}_0000.nii.gz"
         write(path, random_labels(5))
-    assert command(validation) == 0
-    page = (validation / "brats.html").read_text(encoding="utf-8")
-    assert "Worst cases by mean Dice" in page
-    assert page.count("data:image/png;base64,") == 1 + 2
+    raw = nnunet_folders / "nnUNet_raw" / model.parent.name
+    listing = {case: {"images": [f"imagesTr/{case}_0000.nii.gz"], "label": f"labelsTr/{case}.nii.gz"} for case in "ab"}
+    for layout in ({}, {"dataset": listing}):
+        (raw / "dataset.json").write_text(json.dumps({**described, **layout}))
+        assert command(validation) == 0
+        page = (validation / "brats.html").read_text(encoding="utf-8")
+        assert "Worst cases by mean Dice" in page
+        assert page.count("data:image/png;base64,") == 1 + 2
+
+
+def test_files_of_another_ending_are_named(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in folders:
+        write(folder / "other.nii", random_labels(5))
+    write(folders[0] / "third.mha", random_labels(5))
+    assert command(folders[0], "-g", folders[1], "--convention", "brats2023") == 1
+    problems = capsys.readouterr().err
+    assert "3 problems" in problems
+    for name in ("other.nii", "third.mha"):
+        assert f"{name}: another ending than .nii.gz, so it is not scored" in problems
+
+
+def test_the_ending_is_that_of_most_files(tmp_path: Path) -> None:
+    for name in "ab":
+        for folder in ("predicted", "references"):
+            write(tmp_path / folder / f"{name}.mha", random_labels(5))
+    assert command(tmp_path / "predicted", "-g", tmp_path / "references", "--convention", "brats2023") == 0
+
+
+def test_an_undefined_mean_says_over_how_many_cases_it_is(tmp_path: Path) -> None:
+    full, empty = np.full((6, 7, 8), 63, np.uint8), np.zeros((6, 7, 8), np.uint8)
+    for name, reference in (("a", full), ("b", empty)):
+        write(tmp_path / "predicted" / f"{name}.nii.gz", full)
+        write(tmp_path / "references" / f"{name}.nii.gz", reference)
+    assert run_evaluation("chaos", tmp_path / "predicted", "-g", tmp_path / "references", "--convention", "chaos") == 0
+    for ending in ("md", "tex", "html"):
+        assert "0.00 (1 cases)" in (tmp_path / "predicted" / f"chaos.{ending}").read_text(encoding="utf-8")
+    assert "undefined for 1 cases" in (tmp_path / "predicted" / "chaos.html").read_text(encoding="utf-8")

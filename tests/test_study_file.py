@@ -79,6 +79,14 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ),
         ("plans: Tiny", "folds: [0, 0]", "folds holds a fold twice"),
         (STUDY, "- a list", "not a study file"),
+        ("plans: Tiny", "plans: Tiny\nplans: Other", "the key 'plans' is there twice"),
+        ("  warmup: {}", "  warmup: {}\n  warmup: {}", "the key 'warmup' is there twice"),
+        (
+            "recipes: [scratch, restoration]",
+            "recipes: [restoration]",
+            r"labels\.1: restoration is compared with scratch",
+        ),
+        ("recipes: [scratch, restoration]", "recipes: [small], schedules: [steep]", r"labels\.1: .* nothing to run"),
         (STUDY, "a: [", "cannot be read as YAML"),
     ],
 )

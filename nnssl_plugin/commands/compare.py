@@ -24,14 +24,14 @@ def run(args: argparse.Namespace) -> int:
     """Compare, print and, if asked, save."""
     from nnssl_plugin.atomic import write_text
     from nnssl_plugin.report.comparison_page import comparison_page
-    from nnssl_plugin.report.comparison_table import compare_runs, comparison_table
-    from nnssl_plugin.report.run_scores import common_cases, read_run
+    from nnssl_plugin.report.comparison_table import compare_runs, comparison_rows, comparison_table
+    from nnssl_plugin.report.run_scores import common_cases, read_runs
 
     if len(args.runs) < 2:
         raise InputError(f"{args.runs[0]} alone cannot be compared; name two runs or more")
     if args.o and (args.o.suffix != ".json" or not args.o.absolute().parent.is_dir()):
         raise InputError(f"-o {args.o}: the name of a .json file in an existing folder is needed")
-    runs = [read_run(text) for text in args.runs]
+    runs = read_runs(args.runs)
     names = [one.name for one in runs]
     if len(set(names)) < len(names):
         raise InputError(f"two runs have the same name: {', '.join(names)}")
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
             "cases": cases,
             "left out": sorted(left_out),
             "runs": {one.name: list(map(str, one.seeds)) for one in runs},
-            "rows": [dict(zip(whole.header, row, strict=True)) for row in whole.rows],
+            "rows": comparison_rows(compared),
         }
         write_text(args.o, json.dumps(content, indent=4))
         for ending, text in (("csv", whole.csv()), ("md", whole.markdown()), ("tex", whole.latex())):

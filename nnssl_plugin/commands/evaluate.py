@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score, print and save; 1 if any case could not be scored."""
     from nnssl_plugin.atomic import write_text
-    from nnssl_plugin.evaluation.evaluate import evaluate_folder
+    from nnssl_plugin.evaluation.evaluate import evaluate_folder, file_ending_of
     from nnssl_plugin.evaluation.metrics import brats_metrics, chaos_metrics, region_metrics
     from nnssl_plugin.evaluation.results_folder import dataset_json_of, validation_cases
     from nnssl_plugin.report.evaluation_page import evaluation_page
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     found = args.dataset_json or dataset_json_of(predictions)
     dataset_json = _read(found) if found else {}
     convention = _convention(args.challenge, getattr(args, "convention", None), found, dataset_json)
-    references = args.g or _references(predictions, dataset_json)
+    references = args.g.resolve() if args.g else _references(predictions, dataset_json)
     measures = {"brats": brats_metrics, "chaos": chaos_metrics, "regions": region_metrics}
     results = evaluate_folder(
         predictions,
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         convention,
         measures[args.challenge],
         validation_cases(predictions),
-        dataset_json.get("file_ending", ".nii.gz"),
+        dataset_json.get("file_ending") or file_ending_of(predictions),
     )
     results["evaluation"] = args.challenge
     write_text(output, json.dumps(results, indent=4))
@@ -87,13 +87,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a dataset.json: {error}") from None
-    if "labels" not in content:
-        raise InputError(f"{path} is not a dataset.json: it has no 'labels'")
-    return content
+    from nnssl_plugin.json_file import read_json
+
+    content = read_json(path)
+    labels = content.get("labels") if isinstance(content, dict) else None
+    if not isinstance(labels, dict) or not all(isinstance(value, int | list) for value in labels.values()):
+        raise InputError(f"{path} is not a dataset.json of nnU-Net v2: it has no 'labels' of the kind name: value")
+    return dict(content)
 
 
 def _convention(challenge: str, name: str | None, path: Path | None, dataset_json: dict[str, Any]) -> "LabelConvention":
@@ -128,7 +128,7 @@ def _references(predictions: Path, dataset_json: dict[str, Any]) -> Path:
 
 
 def _print(results: dict[str, Any]) -> None:
-    from nnssl_plugin.report.evaluation_table import NNUNET_ROW, dice_table, mean_table
+    from nnssl_plugin.report.evaluation_table import NNUNET_ROW, dice_table, mean_table, undefined_lines
 
     print(f"labels by {results['convention']}: {results['regions']}")
     absent = [region for region in ("WT", "TC", "ET") if region not in results["regions"]]
@@ -137,9 +137,8 @@ def _print(results: dict[str, Any]) -> None:
     print(f"\n{dice_table(results).text()}\n\n{mean_table(results).text()}")
     if any(row[0] == NNUNET_ROW for row in dice_table(results).rows):
         print("The means differ: nnU-Net leaves a region that is empty in both out, the other counts it as 1.")
-    for region, counts in results["undefined"].items():
-        for metric, count in counts.items():
-            print(f"{metric} of {region} is undefined for {count} cases, which are not in its mean")
+    for line in undefined_lines(results):
+        print(line)
     print(f"{results['scored']} of {results['expected']} expected cases scored")
     if results["problems"]:
         print(f"{len(results['problems'])} problems; cases with a problem are in no mean:", file=sys.stderr)

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nnunetv2.dataset_conversion
-from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
-from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 from nnssl_plugin.conversion.case import LABEL, Case
 from nnssl_plugin.conversion.check import CheckedCase
@@ -17,8 +15,8 @@ from nnssl_plugin.conversion.label_scheme import LabelScheme
 from nnssl_plugin.conversion.scan import in_place_ending
 from nnssl_plugin.conversion.splits import splits_by_patient
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.images.image_file import FILE_ENDINGS
 
-FILE_ENDINGS = tuple(dict.fromkeys([*SimpleITKIO.supported_file_endings, *NibabelIO.supported_file_endings]))
 # The ids of the Medical Segmentation Decathlon, for which nnU-Net has one converter.
 DECATHLON = dict.fromkeys(range(1, 11), "the Medical Segmentation Decathlon")
 

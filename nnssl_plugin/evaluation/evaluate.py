@@ -1,6 +1,7 @@
 """A folder of predictions scored against their references."""
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.evaluation.metrics import Measure
 from nnssl_plugin.evaluation.regions import LabelConvention
-from nnssl_plugin.images.image_file import geometry_differences, read_array, read_checked_header
+from nnssl_plugin.images.image_file import FILE_ENDINGS, geometry_differences, read_array, read_checked_header
 from nnssl_plugin.images.parallel import in_parallel
 
 # Region → metric → score of one case; `empty`: regions that neither mask has.
@@ -59,6 +60,13 @@ def evaluate_folder(
         for case in sorted((predicted & referenced) - set(expected))
     ]
 
+    problems += [
+        f"{path.name}: another ending than {file_ending}, so it is not scored ({path.parent})"
+        for folder in dict.fromkeys((predictions, references))
+        for path in sorted(folder.iterdir())
+        if (other := _ending(path)) and other != file_ending
+    ]
+
     complete = [case for case in expected if case in predicted & referenced]
     files = [(predictions / f"{case}{file_ending}", references / f"{case}{file_ending}") for case in complete]
     outcomes = in_parallel(partial(_score, convention=convention, measure=measure), files, "evaluating cases")
@@ -89,8 +97,20 @@ def evaluate_folder(
     }
 
 
+def file_ending_of(folder: Path) -> str:
+    """The ending that most label files of a folder have."""
+    endings = Counter(ending for path in folder.iterdir() if (ending := _ending(path)))
+    return max(endings, key=lambda ending: endings[ending], default=".nii.gz")
+
+
+def _ending(path: Path) -> str | None:
+    fitting = [ending for ending in FILE_ENDINGS if path.name.endswith(ending) and not path.name.startswith(".")]
+    return max(fitting, key=len, default=None)
+
+
 def _cases_in(folder: Path, file_ending: str) -> set[str]:
-    cases = {path.name.removesuffix(file_ending) for path in folder.glob(f"[!.]*{file_ending}")}
+    files = folder.iterdir() if folder.is_dir() else ()
+    cases = {path.name.removesuffix(file_ending) for path in files if _ending(path) == file_ending}
     if not cases:
         raise InputError(f"{folder} {'has no ' + file_ending + ' file' if folder.is_dir() else 'is not a folder'}")
     return cases
@@ -111,7 +131,7 @@ def _score(pair: tuple[Path, Path], convention: LabelConvention, measure: Measur
         present = np.unique(values)
         outside = [value for value in present if value not in convention.labels]
         if outside:
-            found = ", ".join(f"{value:g}" for value in outside[:10])
+            found = ", ".join(f"{value:.9g}" for value in outside[:10])
             known = ", ".join(map(str, sorted(convention.labels)))
             return f"{files[role]} has labels outside the convention {convention.source} ({known}): {found}"
     spacing = headers["reference"].GetSpacing()[::-1]

@@ -1,9 +1,12 @@
 """What nnU-Net's folders tell about predictions in them: label names, references, expected cases."""
 
-import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
+from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
+
+from nnssl_plugin.json_file import read_json
 
 
 def model_folder(predictions: Path) -> Path | None:
@@ -28,11 +31,14 @@ def references_of(predictions: Path) -> Path | None:
     return references if references and references.is_dir() else None
 
 
-def raw_images_of(predictions: Path) -> Path | None:
-    """The raw data set's `imagesTr` for predictions in a results folder."""
+def raw_images_of(predictions: Path) -> Mapping[str, Sequence[Path]]:
+    """Case → images of the raw data set, in channel order, for predictions in a results folder; empty if it is gone."""
     model, root = model_folder(predictions), nnUNet_raw.get()
-    images = Path(root) / model.parent.name / "imagesTr" if model and root else None
-    return images if images and images.is_dir() else None
+    folder = Path(root) / model.parent.name if model and root else None
+    if folder is None or not (folder / "dataset.json").is_file():
+        return {}
+    listed = get_filenames_of_train_images_and_targets(str(folder), read_json(folder / "dataset.json"))
+    return {case: [Path(image) for image in files["images"]] for case, files in listed.items()}
 
 
 def validation_cases(predictions: Path) -> list[str] | None:
@@ -42,7 +48,7 @@ def validation_cases(predictions: Path) -> list[str] | None:
     if predictions.name != "validation" or folder is None or not fold.isdigit():
         return None
     splits_file = folder / "splits_final.json"
-    splits = json.loads(splits_file.read_text(encoding="utf-8")) if splits_file.is_file() else []
+    splits = read_json(splits_file) if splits_file.is_file() else []
     return list(splits[int(fold)]["val"]) if int(fold) < len(splits) else None
 
 

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 from nnssl_plugin.errors import InputError
+
+FILE_ENDINGS = tuple(dict.fromkeys([*SimpleITKIO.supported_file_endings, *NibabelIO.supported_file_endings]))
 
 # nnU-Net refuses spacings that differ by more than 1e-5 of their value and only warns about origin and direction;
 # the other two leave room for headers that were rounded, at most a hundredth of a millimetre in a head.

@@ -1,12 +1,12 @@
 """The worst and the best cases of an evaluation, as slices with the outlines of reference and predictions."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nnssl_plugin.data.dataset_json import channel_names
 from nnssl_plugin.evaluation.results_folder import dataset_json_of, raw_images_of
+from nnssl_plugin.json_file import read_json
 from nnssl_plugin.report.contours import SegmentedCase, show_segmentations
 from nnssl_plugin.report.page import paragraph, picture, section
 
@@ -37,31 +37,29 @@ def case_section(
     title: str,
     regions: Mapping[str, Sequence[int]],
     segmentations: Mapping[str, Path],
-    images: Path | None,
+    images: Mapping[str, Sequence[Path]],
     dataset_json: Mapping[str, Any],
 ) -> str:
-    """Pictures of cases; where their images are not at hand, a line that says so.
+    """Pictures of cases; where their images or segmentations are not at hand, a line that says so.
 
     Args:
         cases: to be shown.
         title: of the section.
         regions: region → label values.
         segmentations: title → folder, the reference first.
-        images: `imagesTr` of the raw data set.
+        images: case → images of the raw data set, in channel order.
         dataset_json: of the data set.
     """
     ending = dataset_json.get("file_ending", ".nii.gz")
     names = channel_names(dataset_json)
     shown = []
     for case in cases:
-        files = {name: images / f"{case}_{i:04d}{ending}" for i, name in enumerate(names)} if images else {}
-        if not files or not all(path.is_file() for path in files.values()):
-            return section(
-                title, paragraph(f"{', '.join(cases)}. No picture: the images are not in nnUNet_raw.", "soft")
-            )
-        shown.append(
-            SegmentedCase(case, files, {name: folder / f"{case}{ending}" for name, folder in segmentations.items()})
-        )
+        files = dict(zip(names, images.get(case, ()), strict=False))
+        outlines = {name: folder / f"{case}{ending}" for name, folder in segmentations.items()}
+        for what, paths in (("images are not in nnUNet_raw", files), ("segmentations are gone", outlines)):
+            if not paths or not all(path.is_file() for path in paths.values()):
+                return section(title, paragraph(f"{', '.join(cases)}. No picture: the {what}.", "soft"))
+        shown.append(SegmentedCase(case, files, outlines))
     if not shown:
         return ""
     figure = show_segmentations(shown, regions, names[-1])
@@ -83,5 +81,4 @@ def run_pictures(cases: Sequence[str], title: str, results: Mapping[str, Mapping
     described = dataset_json_of(predictions)
     if described is None or not all(folder.is_dir() for folder in folders.values()):
         return section(title, paragraph(f"{', '.join(cases)}. No picture: the predictions are gone.", "soft"))
-    dataset_json = json.loads(described.read_text(encoding="utf-8"))
-    return case_section(cases, title, first["regions"], folders, raw_images_of(predictions), dataset_json)
+    return case_section(cases, title, first["regions"], folders, raw_images_of(predictions), read_json(described))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,28 @@ def compare_runs(runs: Sequence[RunScores], cases: Sequence[str]) -> list[Compar
             for run, pair in zip(runs, pairs, strict=True):
                 compared.append(Compared(run, metric, pair, run.seed_means(cases, pair.region, metric)))
     return compared
+
+
+def comparison_rows(compared: Sequence[Compared]) -> list[dict[str, Any]]:
+    """As `comparison_table`, in numbers, for JSON; None where there is nothing to compute."""
+    rows: list[dict[str, Any]] = []
+    for one in compared:
+        pair, baseline = one.pair, one.run is compared[0].run or not len(one.pair.first)
+        rows.append(
+            {
+                "metric": one.metric,
+                "region": pair.region,
+                "run": one.run.name,
+                "mean": float(pair.first.mean()) if len(pair.first) else None,
+                "seeds": one.seed_means,
+                "cases": len(pair.first),
+                "difference": None if baseline else pair.difference,
+                "interval": None if baseline else list(pair.interval),
+                "p_value": None if baseline else pair.p_value,
+                "win_tie_loss": None if baseline else list(one.win_tie_loss),
+            }
+        )
+    return rows
 
 
 def comparison_table(compared: Sequence[Compared]) -> Table:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import SimpleITK as sitk
 from matplotlib.figure import Figure
 
 # Outlines from the outermost region inwards, told apart on a grey image by lightness and by hue.
-COLOURS = ("#35c4f0", "#ffd400", "#ff4f7b")
+COLOURS = ("#35c4f0", "#ffd400", "#ff4f7b", "#5ee04a", "#c08cff", "#ff9a2e", "#00e0b8", "#f2f2f2")
+LONGEST_NAME = 24
 Regions = Mapping[str, Sequence[int]]
 
 
@@ -46,25 +48,37 @@ def show_segmentations(cases: Sequence[SegmentedCase], regions: Regions, backgro
             axis.set_title(modality if row == 0 else "", fontsize=9)
         for axis, (title, volume) in zip(axes[len(images) :], segmentations.items(), strict=True):
             axis.imshow(images[background][index], cmap="gray")
-            for values, colour in zip(regions.values(), COLOURS, strict=False):
+            for values, colour in zip(regions.values(), cycle(COLOURS), strict=False):
                 mask = np.isin(volume[index], values)
                 if mask.any():
                     axis.contour(mask, levels=[0.5], colors=colour, linewidths=1.2)
             axis.set_title(title if row == 0 else "", fontsize=9)
         axes[0].text(
-            -0.06, 0.5, case.name, fontsize=7, rotation=90, ha="right", va="center", transform=axes[0].transAxes
+            -0.06,
+            0.5,
+            shortened(case.name),
+            fontsize=7,
+            rotation=90,
+            ha="right",
+            va="center",
+            transform=axes[0].transAxes,
         )
     figure.legend(
         handles=[
-            figure.axes[0].plot([], [], color=colour, label=name)[0]
-            for name, colour in zip(regions, COLOURS, strict=False)
+            figure.axes[0].plot([], [], color=colour, label=shortened(name))[0]
+            for name, colour in zip(regions, cycle(COLOURS), strict=False)
         ],
         loc="outside lower right",
-        ncols=len(regions),
+        ncols=min(len(regions), width),
         fontsize=8,
         frameon=False,
     )
     return figure
+
+
+def shortened(name: str) -> str:
+    """A name of at most `LONGEST_NAME` characters; beginnings are mostly alike."""
+    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
 
 
 def _volume(path: Path) -> npt.NDArray:

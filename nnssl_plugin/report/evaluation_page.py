@@ -4,7 +4,7 @@ from typing import Any
 
 from nnssl_plugin.evaluation.results_folder import raw_images_of
 from nnssl_plugin.report.case_pictures import case_section, worst_and_best
-from nnssl_plugin.report.evaluation_table import dice_table, mean_table, metrics_of, titled
+from nnssl_plugin.report.evaluation_table import dice_table, mean_table, metrics_of, titled, undefined_lines
 from nnssl_plugin.report.figures import strips
 from nnssl_plugin.report.page import page, paragraph, picture, section, table
 
@@ -39,6 +39,7 @@ def evaluation_page(
             "Means over cases",
             table(means.header, means.rows, means.numbers),
             paragraph(" ".join([EMPTY[results["evaluation"]], *stated]), "soft"),
+            *(paragraph(f"{line}.") for line in undefined_lines(results)),
         ),
         section("Every case", _strips(results, metrics)),
     ]

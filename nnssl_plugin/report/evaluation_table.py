@@ -45,12 +45,40 @@ def dice_table(results: Mapping[str, Any]) -> Table:
 
 
 def mean_table(results: Mapping[str, Any]) -> Table:
-    """Means over cases: a row per region, a column per metric."""
-    metrics = metrics_of(results)
+    """Means over cases: a row per region, a column per metric; nnU-Net's own mean of Dice where it differs.
+
+    A mean over fewer cases, because it is undefined for others, has their number behind it.
+    """
+    metrics, nnunet = metrics_of(results), results["mean_nnunet"]
+    differs = any(
+        digits("Dice", means["Dice"]) != digits("Dice", nnunet[r]["Dice"]) for r, means in results["mean"].items()
+    )
+
+    def cell(region: str, metric: str, value: float | None) -> str:
+        undefined = results["undefined"].get(region, {}).get(metric, 0)
+        return digits(metric, value) + (f" ({results['scored'] - undefined} cases)" if undefined else "")
+
     rows = [
-        [region, *(digits(metric, means[metric]) for metric in metrics)] for region, means in results["mean"].items()
+        [
+            region,
+            *(cell(region, metric, means[metric]) for metric in metrics),
+            *([digits("Dice", nnunet[region]["Dice"])] if differs else []),
+        ]
+        for region, means in results["mean"].items()
     ]
-    return Table([f"mean of {results['scored']} cases", *map(titled, metrics)], rows, range(1, len(metrics) + 1))
+    missing = f" of {results['expected']}" if results["scored"] != results["expected"] else ""
+    header = [f"mean of {results['scored']}{missing} cases", *map(titled, metrics)]
+    header += ["Dice (nnU-Net: empty in both left out)"] if differs else []
+    return Table(header, rows, range(1, len(header)))
+
+
+def undefined_lines(results: Mapping[str, Any]) -> list[str]:
+    """What is undefined for some cases, in words."""
+    return [
+        f"{metric} of {region} is undefined for {count} cases, which are not in its mean"
+        for region, counts in results["undefined"].items()
+        for metric, count in counts.items()
+    ]
 
 
 def case_table(results: Mapping[str, Any]) -> Table:

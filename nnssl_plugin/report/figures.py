@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nnssl_plugin.report.comparison import RegionComparison
+from nnssl_plugin.report.contours import shortened
 
 COLOURS = ("#0b63a5", "#d1600a")
 GREY = "#8a949e"
 CHANCE = "_chance"
-LONGEST_TITLE = 24
 
 
 def case_scores(titles: Sequence[str], compared: Sequence[RegionComparison]) -> Figure:
@@ -62,8 +62,7 @@ def strips(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
                 axis.scatter(
                     x + rng.uniform(-0.15, 0.15, len(values)), values, color=COLOURS[0], s=12, alpha=0.6, zorder=3
                 )
-        shown = [title if len(title) <= LONGEST_TITLE else f"…{title[-LONGEST_TITLE:]}" for title in scores]
-        axis.set_xticks(range(len(scores)), shown, rotation=25, ha="right")
+        axis.set_xticks(range(len(scores)), map(shortened, scores), rotation=25, ha="right")
         axis.set_title(label)
         plain(axis)
     for axis in axes[len(panels) :]:

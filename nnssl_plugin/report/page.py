@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -25,8 +26,10 @@ section { background: #fff; border: 1px solid var(--line); border-radius: 10px; 
 .fact b { display: block; font-size: 1.35rem; }
 .fact span { color: var(--soft); font-size: .88rem; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 1.5rem; align-items: start; }
+.wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .4rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { text-align: left; padding: .4rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top;
+  overflow-wrap: anywhere; min-width: 4.5em; }
 th { font-weight: 600; color: var(--soft); font-size: .88rem; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 code { font: .82rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
@@ -71,18 +74,18 @@ def paragraph(text: str, kind: str = "") -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    """A table of text; the columns `numbers` are aligned to the right. Cells that begin with `<` are HTML."""
+    """A table of text; the columns `numbers` are aligned to the right. Cells that begin with a tag are HTML."""
 
     def cell(tag: str, column: int, text: str) -> str:
-        content = text if text.startswith("<") else escape(text)
+        content = text if re.match("<[a-z]", text) else escape(text)
         kind = ' class="number"' if column in numbers else ""
         return f"<{tag}{kind}>{content}</{tag}>"
 
     lines = [("th", header), *(("td", row) for row in rows)]
     return (
-        "<table>"
+        '<div class="wide"><table>'
         + "".join(f"<tr>{''.join(cell(tag, i, text) for i, text in enumerate(row))}</tr>" for tag, row in lines)
-        + "</table>"
+        + "</table></div>"
     )
 
 

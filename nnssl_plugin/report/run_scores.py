@@ -1,14 +1,16 @@
 """Evaluations of runs that are to be compared: one per run, or one per seed of a run, over the same cases."""
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.json_file import read_json
 from nnssl_plugin.report.evaluation_table import metrics_of
 
 NAMES = ("brats.json", "chaos.json", "regions.json")
@@ -46,33 +48,60 @@ class RunScores:
         ]
 
 
-def read_run(text: str) -> RunScores:
-    """Read a run as it is named on the command line: `[NAME=]PATH[,PATH…]`, a path for each seed.
+def read_runs(texts: Sequence[str]) -> list[RunScores]:
+    """Read runs as they are named on the command line: `[NAME=]PATH[,PATH…]`, a path for each seed.
 
-    A path is a file of `nnssl_plugin evaluate`, or a folder that holds one.
+    A path is a file of `nnssl_plugin evaluate`, or a folder that holds one. Runs without a name are called by what
+    their first paths do not share.
 
     Raises:
         InputError: a path is none of both, or the evaluation left cases out.
     """
-    name, equals, paths = text.rpartition("=")
-    files = [_file(Path(path)) for path in paths.split(",")]
-    seeds = {}
-    for file in files:
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{file} cannot be read: {error}") from None
-        if not isinstance(content, dict) or not {"cases", "mean", "regions"} <= content.keys():
-            raise InputError(f"{file} is not a result of nnssl_plugin evaluate")
+    named = [_name_and_paths(text) for text in texts]
+    unnamed = [paths[0].parts for name, paths in named if not name]
+    before, after = _alike(unnamed), _alike([parts[::-1] for parts in unnamed])
+    runs = []
+    for name, paths in named:
+        parts = paths[0].parts
+        own = "/".join(parts[before : max(len(parts) - after, before + 1)])
+        runs.append(RunScores(name or own, _seeds(paths)))
+    return runs
+
+
+def _alike(paths: Sequence[Sequence[str]]) -> int:
+    """How many first parts several paths share."""
+    shared = takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))
+    return len(list(shared)) if len(paths) > 1 else 0
+
+
+def _name_and_paths(text: str) -> tuple[str, list[Path]]:
+    # A path may hold a =, like lr=0.01.
+    name, _, paths = ("", "", text) if Path(text.split(",")[0]).exists() else text.rpartition("=")
+    return name, [Path(path) for path in paths.split(",")]
+
+
+def _seeds(paths: Sequence[Path]) -> dict[Path, Mapping[str, Any]]:
+    seeds: dict[Path, Mapping[str, Any]] = {}
+    for file in map(_file, paths):
+        content = read_json(file)
+        if not isinstance(content, dict) or not all(content.get(key) for key in ("cases", "mean", "regions")):
+            raise InputError(f"{file} is not a result of nnssl_plugin evaluate, or has no case")
+        for case, regions in content["cases"].items():
+            for region, scores in regions.items():
+                for metric, score in scores.items():
+                    if not (score is None or (isinstance(score, int | float) and math.isfinite(score))):
+                        raise InputError(
+                            f"{file}: {metric} of {region} in {case} is {score!r}, not a number; evaluate again"
+                        )
         if content.get("problems"):
             raise InputError(
                 f"{file} has no score for {len(content['problems'])} cases, first: {content['problems'][0]}. Evaluate again "
                 "when that is put right"
             )
         if file in seeds:
-            raise InputError(f"{text} names {file} twice; each seed has its own")
+            raise InputError(f"{file} is named twice; each seed has its own")
         seeds[file] = content
-    return RunScores(name if equals else paths, seeds)
+    return seeds
 
 
 def common_cases(runs: Sequence[RunScores], intersect: bool) -> list[str]:
@@ -89,7 +118,7 @@ def common_cases(runs: Sequence[RunScores], intersect: bool) -> list[str]:
     _, first_file, first = results[0]
     for _, file, one in results[1:]:
         for what, ours, theirs in (
-            ("regions", list(one["regions"]), list(first["regions"])),
+            ("regions", _with_values(one), _with_values(first)),
             ("metrics", metrics_of(one), metrics_of(first)),
         ):
             if ours != theirs:
@@ -105,6 +134,10 @@ def common_cases(runs: Sequence[RunScores], intersect: bool) -> list[str]:
     if not cases:
         raise InputError("the runs have no case in common")
     return cases
+
+
+def _with_values(result: Mapping[str, Any]) -> list[str]:
+    return [f"{region} ({'+'.join(map(str, values))})" for region, values in result["regions"].items()]
 
 
 def _file(path: Path) -> Path:

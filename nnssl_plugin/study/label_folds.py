@@ -16,6 +16,7 @@ from nnssl_plugin.atomic import write_text
 from nnssl_plugin.data.dataset_json import KEY, patient_of
 from nnssl_plugin.data.label_subset import label_subset
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.json_file import read_json
 from nnssl_plugin.study.study_file import Study
 
 SPLITS = "splits_final.json"
@@ -52,7 +53,7 @@ def label_folds(
     Raises:
         InputError: there is no such fold, or it has fewer patients than a subset wants.
     """
-    dataset_json = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    dataset_json = read_json(folder / "dataset.json")
     with _locked(folder):
         splits, known = _splits(folder, images)
         base = {}
@@ -97,7 +98,7 @@ def _splits(folder: Path, images: Path) -> tuple[list[dict[str, Any]], int]:
     """The splits, and how many of them are on file: where there are none, they are those nnU-Net would make."""
     path = folder / SPLITS
     if path.is_file():
-        splits = json.loads(path.read_text(encoding="utf-8"))
+        splits = read_json(path)
         return splits, len(splits)
     cases = sorted(nnUNetDatasetBlosc2.get_identifiers(str(images)))
     try:

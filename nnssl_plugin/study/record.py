@@ -9,6 +9,7 @@ from typing import Any
 
 from nnssl_plugin.atomic import write_text
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.json_file import read_json
 
 FINAL, LATEST, SUMMARY = "checkpoint_final.pth", "checkpoint_latest.pth", "validation/summary.json"
 
@@ -38,7 +39,7 @@ def record_path(study: Path, name: str) -> Path:
 def read_record(study: Path, name: str) -> Record | None:
     """The record of a run, if it was ever started."""
     path = record_path(study, name)
-    return Record(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    return Record(**read_json(path)) if path.is_file() else None
 
 
 def write_record(study: Path, name: str, record: Record) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from nnssl_plugin.atomic import write_text
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.json_file import read_json
 from nnssl_plugin.report.case_pictures import losses_and_gains, run_pictures
 from nnssl_plugin.report.figures import strips
 from nnssl_plugin.report.page import page, paragraph, picture, section, table
@@ -33,18 +34,20 @@ def render(folder: Path) -> str:
     description = folder / "study.json"
     if not description.is_file():
         raise InputError(f"{folder} is not a study's folder: it has no study.json")
-    study = json.loads(description.read_text(encoding="utf-8"))
+    study = read_json(description)
     scores = read_scores(folder, study["runs"])
     cells = summarise(study["runs"], scores, study["controls"])
     results = result_table(cells)
     needed = needed_table(cells)
-    content = {
+    record = {
         "study": study["name"],
+        "labels needed": [dict(zip(needed.header, row, strict=True)) for row in needed.rows],
         "cells": [{**asdict(cell), "mean": cell.mean, "spread": cell.spread} for cell in cells],
     }
-    write_text(folder / "results.json", json.dumps(_without_nan(content), indent=4))
-    for ending, text in (("csv", results.csv()), ("md", results.markdown()), ("tex", results.latex())):
-        write_text(folder / f"results.{ending}", text)
+    write_text(folder / "results.json", json.dumps(_without_nan(record), indent=4))
+    for name, content in (("results", results), ("labels_needed", needed)):
+        for ending, text in (("csv", content.csv()), ("md", content.markdown()), ("tex", content.latex())):
+            write_text(folder / f"{name}.{ending}", text)
     write_text(folder / REPORT, _page(folder, study, cells, results, needed, scores))
     # A terminal has room for Dice; the files hold every metric.
     text = (
@@ -52,7 +55,9 @@ def render(folder: Path) -> str:
         if cells
         else "no run has been scored yet"
     )
-    return f"{text}\n\nreport: {folder / REPORT}, with results.csv, .json, .md and .tex beside it"
+    if needed.rows:
+        text += f"\n\n{needed.text()}"
+    return f"{text}\n\nreport: {folder / REPORT}, with results.csv, .json, .md, .tex and labels_needed.* beside it"
 
 
 def _page(
@@ -146,7 +151,7 @@ def _runs(folder: Path, study: dict[str, Any]) -> str:
     rows = []
     for run in study["runs"]:
         path = folder / "runs" / f"{run['name']}.json"
-        record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        record = read_json(path) if path.is_file() else {}
         fold = str(run["base_fold"]) if run["fold"] == run["base_fold"] else f"{run['base_fold']} (as {run['fold']})"
         rows.append(
             [

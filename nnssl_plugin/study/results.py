@@ -1,6 +1,5 @@
 """Scores of a study's runs, put together: means, spread over seeds, differences to the control paired by case."""
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nnssl_plugin.json_file import read_json
 from nnssl_plugin.report.comparison import bootstrap_interval
 
 # Fold and case → score of one region and metric.
@@ -84,8 +84,8 @@ def read_scores(folder: Path, runs: Iterable[Mapping[str, Any]]) -> dict[str, di
     scores = {}
     for run in runs:
         record, path = folder / "runs" / f"{run['name']}.json", folder / "evaluation" / f"{run['name']}.json"
-        if run["labels"] and path.is_file() and record.is_file() and _json(record)["state"] == "finished":
-            scores[run["name"]] = _json(path)
+        if run["labels"] and path.is_file() and record.is_file() and read_json(record)["state"] == "finished":
+            scores[run["name"]] = read_json(path)
     return scores
 
 
@@ -180,7 +180,3 @@ def _difference(control: str, ours: Mapping[int, Scores], theirs: Mapping[int, S
         return None
     means = np.array([np.mean(by_case[case]) for case in sorted(by_case)])
     return Difference(control, float(means.mean()), bootstrap_interval(means), dict(sorted(seeds.items())))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))

@@ -67,17 +67,10 @@ def runs_of(study: Study, folds: Mapping[tuple[int, str, int], LabelFold], base:
         for seed in labels.seeds:
             for fold in study.folds:
                 subset = folds[fold, labels.title, seed]
-                for arm, schedule in _arms(study, labels):
+                for arm, schedule in study.arms_of(labels):
                     runs.append(_finetuning(study, arm, schedule, labels, seed, subset))
     wanted = {run.pretraining for run in runs}
     return [run for run in runs if not run.is_pretraining or run.name in wanted]
-
-
-def _arms(study: Study, labels: Labels) -> list[tuple[str, str]]:
-    arms = [(control, "") for control in study.controls]
-    wanted = study.schedules if labels.schedules is None else labels.schedules
-    arms += [(recipe, name) for recipe in study.recipes for name in study.schedules_of(recipe) if name in wanted]
-    return [(arm, schedule) for arm, schedule in arms if labels.recipes is None or arm in labels.recipes]
 
 
 def _pretraining(study: Study, name: str, fold: LabelFold) -> Run:

@@ -207,9 +207,11 @@ def run_study(file: Path, folder: Path, slots: Sequence[Device], dry_run: bool) 
     except KeyboardInterrupt:
         print("\nInterrupted. Start it again to continue: finished runs are kept.", file=sys.stderr)
         return 130
-    print(f"\n{render(folder)}")
-    for name, error in failed.items():
-        print(f"\n{name} failed: {error}", file=sys.stderr)
-    if failed:
-        print(f"\n{len(failed)} of {len(runs.runs)} runs failed; start the study again to retry them.", file=sys.stderr)
+    try:
+        print(f"\n{render(folder)}")
+    finally:
+        for name, error in failed.items():
+            print(f"\n{name} failed: {error}", file=sys.stderr)
+        if failed:
+            print(f"\n{len(failed)} of {len(runs.runs)} runs failed; start it again to retry them.", file=sys.stderr)
     return 1 if failed else 0

@@ -116,6 +116,13 @@ class Study(Section):
         named = self.recipes[recipe].schedules
         return list(self.schedules) if named is None else named
 
+    def arms_of(self, labels: Labels) -> list[tuple[str, str]]:
+        """Controls, with no schedule, and recipes with each of their schedules, that an amount of labels is for."""
+        wanted = self.schedules if labels.schedules is None else labels.schedules
+        arms = [(control, "") for control in self.controls]
+        arms += [(recipe, name) for recipe in self.recipes for name in self.schedules_of(recipe) if name in wanted]
+        return [(arm, schedule) for arm, schedule in arms if labels.recipes is None or arm in labels.recipes]
+
 
 SECTIONS: dict[str, type[Section]] = {
     "labels": Labels,
@@ -133,7 +140,7 @@ def load_study(path: Path) -> Study:
             something that the file does not declare.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read as YAML: {error}") from None
     if not isinstance(content, dict):
@@ -149,6 +156,17 @@ def load_study(path: Path) -> Study:
     return study
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's last of two equal keys wins; here they are an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for i, key in enumerate(keys):
+            if key in keys[:i]:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is there twice", node.start_mark)
+        return dict(super().construct_mapping(node, deep))
+
+
 def _inconsistencies(study: Study) -> list[str]:
     problems = [f"{name!r} is a recipe and a control" for name in study.recipes.keys() & study.controls.keys()]
     for name, recipe in study.recipes.items():
@@ -161,6 +179,7 @@ def _inconsistencies(study: Study) -> list[str]:
     for i, labels in enumerate(study.labels):
         problems += _undeclared(f"labels.{i}.recipes", labels.recipes or [], arms)
         problems += _undeclared(f"labels.{i}.schedules", labels.schedules or [], study.schedules)
+        problems += [f"labels.{i}: {problem}" for problem in _without_partner(study, labels)]
         if labels.title in titles[:i]:
             problems.append(f"labels.{i} declares {labels.title} a second time")
         if len(set(labels.seeds)) < len(labels.seeds):
@@ -178,6 +197,18 @@ def _inconsistencies(study: Study) -> list[str]:
                 problems.append(f"{place}{field} holds {', '.join(sorted(reserved))}, which the study itself gives")
         problems += [f"{place}set: {problem}" for problem in _bad_assignments(section.assignments)]
     return problems
+
+
+def _without_partner(study: Study, labels: Labels) -> list[str]:
+    arms = study.arms_of(labels)
+    if not arms:
+        return ["its recipes and schedules leave nothing to run"]
+    named = {arm for arm, _ in arms}
+    return [
+        f"{recipe} is compared with {study.control_of(recipe)}, which 'recipes' leaves out"
+        for recipe in study.recipes
+        if recipe in named and study.control_of(recipe) not in named
+    ]
 
 
 def _undeclared(place: str, names: list[str], declared: dict[str, Any]) -> list[str]:
