@@ -320,7 +320,7 @@ def test_an_interrupt_ends_running_commands(commands: Commands, monkeypatch, cap
     begun = threading.Event()
 
     def interrupt() -> None:
-        begun.wait(timeout=60)
+        begun.wait(timeout=300)
         os.kill(os.getpid(), signal.SIGTERM)
 
     def command(*arguments, **others) -> int:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -55,8 +55,9 @@ def run_tasks(tasks: Sequence[Task[Slot]], slots: Sequence[Slot], stop: threadin
                 changed.notify_all()
 
     with ThreadPoolExecutor(len(slots)) as pool:
-        workers = [pool.submit(work, slot) for slot in slots]
+        workers: list[Future[None]] = []
         try:
+            workers += [pool.submit(work, slot) for slot in slots]
             # Not `Thread.join`, which takes a running thread for ended when a signal interrupts it (before Python 3.13).
             wait(workers)
         except BaseException:
