@@ -6,6 +6,7 @@ from typing import Any
 
 from nnssl_plugin.data.dataset_json import channel_names
 from nnssl_plugin.evaluation.results_folder import dataset_json_of, raw_images_of
+from nnssl_plugin.export.channels import canonical_name
 from nnssl_plugin.json_file import read_json
 from nnssl_plugin.report.contours import SegmentedCase, show_segmentations
 from nnssl_plugin.report.page import paragraph, picture, section
@@ -62,8 +63,10 @@ def case_section(
         shown.append(SegmentedCase(case, files, outlines))
     if not shown:
         return ""
-    figure = show_segmentations(shown, regions, names[-1])
-    return section(title, picture(figure, f"Axial slice with most of {next(iter(regions))}; outlines on {names[-1]}."))
+    # What surrounds a lesion shows best on FLAIR.
+    background = next((name for name in names if canonical_name(name) == "flair"), names[-1])
+    figure = show_segmentations(shown, regions, background)
+    return section(title, picture(figure, f"Axial slice with most of {next(iter(regions))}; outlines on {background}."))
 
 
 def run_pictures(cases: Sequence[str], title: str, results: Mapping[str, Mapping[str, Any]]) -> str:

@@ -24,29 +24,15 @@ def comparison_page(compared: Sequence[Compared], cases: Sequence[str]) -> str:
             ),
         )
     ]
-    metrics, regions = (list(dict.fromkeys(key(one) for one in compared)) for key in (_metric, _region))
-    for metric in metrics:
-        panels = {
-            region: {
-                one.run.name: one.pair.first.tolist()
-                for one in compared
-                if (one.metric, one.pair.region) == (metric, region)
-            }
-            for region in regions
-        }
-        parts.append(section(titled(metric), picture(strips(panels), "One dot per case, the mean of its seeds.")))
-    dice = [one for one in compared if one.metric == "Dice" and one.pair.region == regions[0] and one.run is not first]
+    panels: dict[str, dict[str, list[float]]] = {}
+    for one in compared:
+        panels.setdefault(f"{one.pair.region}: {titled(one.metric)}", {})[one.run.name] = one.pair.first.tolist()
+    parts.append(section("Every case", picture(strips(panels), "One dot per case, the mean of its seeds.")))
+    region = compared[0].pair.region
+    dice = [one for one in compared if one.metric == "Dice" and one.pair.region == region and one.run is not first]
     for one in dice[:1]:
-        shown = losses_and_gains(one.run.result(cases)["cases"], first.result(cases)["cases"], regions[0])
-        title = f"Where {one.run.name} loses and gains most against {first.name} (Dice of {regions[0]}; first seeds)"
+        shown = losses_and_gains(one.run.result(cases)["cases"], first.result(cases)["cases"], region)
+        title = f"Where {one.run.name} loses and gains most against {first.name} (Dice of {region}; first seeds)"
         results = {name: next(iter(run.seeds.values())) for name, run in ((first.name, first), (one.run.name, one.run))}
         parts.append(run_pictures(shown, title, results))
     return page(f"Comparison of {len(names)} runs", f"{', '.join(names)}; {len(cases)} cases", *parts)
-
-
-def _metric(one: Compared) -> str:
-    return one.metric
-
-
-def _region(one: Compared) -> str:
-    return one.pair.region
