@@ -266,6 +266,10 @@ def test_command_says_what_will_run(planned: Path, capsys: pytest.CaptureFixture
     assert "not possible: Dataset501_Brains has 1 modality (CT)" in capsys.readouterr().out
 
 
+def test_the_command_knows_every_preset() -> None:
+    assert tuple(PRESETS) == plan.PRESETS
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_are_settings(preset: str) -> None:
     settings = settings_with(Settings(), preset_assignments(preset)).pretraining

@@ -4,6 +4,9 @@ from typing import Any
 
 from nnssl_plugin.errors import InputError
 
+# Keys of `presets.PRESETS`, repeated because that module is slow to import.
+PRESETS = ("slem", "contrast", "restoration", "full")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `nnssl_plugin plan`."""
@@ -20,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--preset",
-        choices=["slem", "contrast", "restoration", "full"],
+        choices=PRESETS,
         help="which objectives pre-train; --set goes over it. Default: those of the copied plans, or full",
     )
     parser.add_argument(
