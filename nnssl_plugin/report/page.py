@@ -35,6 +35,7 @@ code { font: .82rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans M
 pre { background: var(--ground); border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; overflow-x: auto; }
 figure { margin: .8rem 0 0; }
 img { max-width: 100%; height: auto; display: block; }
+summary { cursor: pointer; color: var(--accent); margin-top: .8rem; }
 a { color: var(--accent); }
 """
 
@@ -52,6 +53,11 @@ def page(title: str, subtitle: str, *parts: str) -> str:
 def section(title: str, *parts: str) -> str:
     """A titled part of the page; `parts` are HTML."""
     return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
+
+
+def details(title: str, *parts: str) -> str:
+    """HTML that shows once its title is clicked."""
+    return f"<details><summary>{escape(title)}</summary>{''.join(parts)}</details>"
 
 
 def columns(*parts: str) -> str:

@@ -32,6 +32,12 @@ class Table:
             for row in lines
         )
 
+    def without(self, *titles: str) -> "Table":
+        """The table without some of its columns."""
+        kept = [i for i, title in enumerate(self.header) if title not in titles]
+        rows = [[row[i] for i in kept] for row in self.rows]
+        return Table([self.header[i] for i in kept], rows, [new for new, old in enumerate(kept) if old in self.numbers])
+
     def csv(self) -> str:
         """Comma-separated."""
         text = io.StringIO()

@@ -12,7 +12,7 @@ from nnssl_plugin.errors import InputError
 from nnssl_plugin.json_file import read_json
 from nnssl_plugin.report.case_pictures import losses_and_gains, run_pictures
 from nnssl_plugin.report.figures import strips
-from nnssl_plugin.report.page import page, paragraph, picture, section, table
+from nnssl_plugin.report.page import details, page, paragraph, picture, section, table
 from nnssl_plugin.report.table_text import Table
 from nnssl_plugin.runs.output import clock
 from nnssl_plugin.study.learning_curves import learning_curves
@@ -70,6 +70,7 @@ def _page(
             paragraph(f"{declared - scored} of {declared} fine-tuned runs have no score yet or failed.", "note")
         )
     if cells:
+        shown = result_table([cell for cell in cells if cell.metric == "Dice"]).without("metric", "labels", "cases")
         parts.append(
             section(
                 "Dice over labelled patients",
@@ -82,13 +83,14 @@ def _page(
         parts.append(
             section(
                 "Results",
-                table(results.header, results.rows, results.numbers),
+                table(shown.header, shown.rows, shown.numbers),
                 paragraph(
                     "Differences to the control are paired by case and seed. The interval is a 95 % bootstrap over cases, "
                     "each the mean of its seeds; the spread of seeds is beside it, and how other pre-training seeds would do "
                     "is not in it. A seed decides which patients are labelled and how the network is initialised.",
                     "soft",
                 ),
+                details("Every metric", table(results.header, results.rows, results.numbers)),
             )
         )
     if needed.rows:
