@@ -22,7 +22,7 @@ IN_PHASE, OUT_OF_PHASE, T2 = "T1in", "T1out", "T2SPIR"
 LABELS = LabelScheme(
     {"background": 0, "liver": 1, "right kidney": 2, "left kidney": 3, "spleen": 4}, convention="CHAOS"
 )
-# Challenge's evaluation code: around 63, 126, 189 and 252.
+# As in the challenge's evaluation code: values around 63, 126, 189 and 252.
 GREY_VALUES = {
     **dict.fromkeys(range(55, 71), 1),
     **dict.fromkeys(range(110, 136), 2),
