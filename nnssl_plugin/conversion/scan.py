@@ -7,7 +7,7 @@ from typing import Protocol
 import SimpleITK as sitk
 
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.images.image_file import read_checked_header
+from nnssl_plugin.images.image_file import ending_of, read_checked_header
 
 
 class Scan(Protocol):
@@ -76,6 +76,4 @@ def in_place_ending(scan: Scan, endings: tuple[str, ...]) -> str | None:
     """The one of `endings` with which nnU-Net can read the scan where it lies; None where it cannot."""
     if not isinstance(scan, ImageFile):
         return None
-    # The longest one: `.nii.gz` is not a kind of `.gz`.
-    fitting = [ending for ending in endings if scan.path.name.endswith(ending)]
-    return max(fitting, key=len, default=None)
+    return ending_of(scan.path.name, endings)

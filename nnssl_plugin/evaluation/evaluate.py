@@ -12,7 +12,7 @@ import numpy as np
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.evaluation.metrics import Measure
 from nnssl_plugin.evaluation.regions import LabelConvention
-from nnssl_plugin.images.image_file import FILE_ENDINGS, geometry_differences, read_array, read_checked_header
+from nnssl_plugin.images.image_file import ending_of, geometry_differences, read_array, read_checked_header
 from nnssl_plugin.images.parallel import in_parallel
 
 # Region → metric → score of one case; `empty`: regions that neither mask has.
@@ -104,8 +104,7 @@ def file_ending_of(folder: Path) -> str:
 
 
 def _ending(path: Path) -> str | None:
-    fitting = [ending for ending in FILE_ENDINGS if path.name.endswith(ending) and not path.name.startswith(".")]
-    return max(fitting, key=len, default=None)
+    return None if path.name.startswith(".") else ending_of(path.name)
 
 
 def _cases_in(folder: Path, file_ending: str) -> set[str]:

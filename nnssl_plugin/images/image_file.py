@@ -2,6 +2,7 @@ import gzip
 import io
 import math
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,11 @@ DIRECTION_TOLERANCE = 1e-4
 # NIfTI's codes of float types, and its first four bytes, 348, in the rarer byte order.
 FLOATS = {"16": "f4", "64": "f8"}
 NIFTI1_BIG_ENDIAN = (348).to_bytes(4, "big")
+
+
+def ending_of(name: str, endings: Sequence[str] = FILE_ENDINGS) -> str | None:
+    """The longest one of `endings` that a file name has: `.nii.gz` is not a kind of `.gz`."""
+    return max((ending for ending in endings if name.endswith(ending)), key=len, default=None)
 
 
 def read_header(path: Path, dimensions: int = 3) -> sitk.ImageFileReader:
