@@ -19,15 +19,24 @@ def test_without_gain_it_is_the_identity() -> None:
     assert torch.equal(block(x), x)
 
 
-def test_every_parameter_learns_and_context_reaches_every_voxel() -> None:
+def test_every_parameter_learns() -> None:
+    torch.manual_seed(0)
     block = ContextualFusionBlock(8, (8, 8))
-    x = torch.randn(1, 8, 8, 8, requires_grad=True)
-    block(x)[0, :, 0, 0].square().sum().backward()
-    assert x.grad is not None
-    assert (x.grad.abs().sum(dim=(0, 1)) > 0).all(), "global pooling carries the far corner"
-    # The bias before the instance norm is cancelled by it; everything else must move.
-    dead = [name for name, p in block.named_parameters() if p.grad is None or p.grad.abs().max() == 0]
+    block(torch.randn(2, 8, 8, 8)).square().sum().backward()
+    # What a norm cancels has a gradient of rounding errors.
+    dead = [name for name, p in block.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-3]
     assert dead == []
+
+
+def test_the_pooled_context_changes_more_than_a_constant() -> None:
+    torch.manual_seed(0)
+    block = ContextualFusionBlock(8, (8, 8))
+    x = torch.randn(2, 8, 8, 8)
+    before = block(x)
+    with torch.no_grad():
+        block.context.weight *= 10
+    change = block(x) - before
+    assert (change - change.mean(dim=(2, 3), keepdim=True)).abs().max() > 1e-2
 
 
 def test_smallest_bottleneck() -> None:

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 CONVOLUTIONS: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -14,8 +15,9 @@ class ContextualFusionBlock(nn.Module):
 
     The paper says that it follows the fused multi-modal features and extracts features of tumours of various sizes.
     Its internals are ours: parallel branches (a 1³ convolution, 3³ convolutions of dilation 1, 2 and, in large
-    bottlenecks, 3, and global average pooling), each a quarter of the features wide, concatenated → 1³ convolution →
-    instance norm → LeakyReLU, added to the input with a learned gain that starts small. Kin: ASPP in DeepLab, RFB.
+    bottlenecks, 3), each a quarter of the features wide, concatenated → 1³ convolution → instance norm; global average
+    pooling → 1³ convolution, added behind the norm, which would cancel what is constant over space; LeakyReLU; added to
+    the input with a learned gain that starts small. Kin: ASPP in DeepLab, RFB.
 
     Shape: `[N, F, *S]` → `[N, F, *S]` with two or three axes in `S`.
 
@@ -31,21 +33,23 @@ class ContextualFusionBlock(nn.Module):
         convolution = CONVOLUTIONS[axes]
         width = max(1, features // 4)
         dilations = [1, 2, 3] if min(bottleneck) >= SMALLEST_FOR_DILATION_3 else [1, 2]
+        # No bias in front of the norm: it would be cancelled, too.
         self.local = nn.ModuleList(
-            [convolution(features, width, 1)]
-            + [convolution(features, width, 3, padding=dilation, dilation=dilation) for dilation in dilations]
+            [convolution(features, width, 1, bias=False)]
+            + [
+                convolution(features, width, 3, padding=dilation, dilation=dilation, bias=False)
+                for dilation in dilations
+            ]
         )
-        self.context = convolution(features, width, 1)
         self.fuse = nn.Sequential(
-            convolution(width * (len(self.local) + 1), features, 1),
+            convolution(width * len(self.local), features, 1, bias=False),
             INSTANCE_NORMS[axes](features, affine=True),
-            nn.LeakyReLU(),
         )
+        self.context = convolution(features, features, 1)
         self.gain = nn.Parameter(torch.tensor(gain))
 
     def forward(self, x: Tensor) -> Tensor:
         """Add context of several sizes to `x`."""
         pooled = x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)
-        branches = [branch(x) for branch in self.local]
-        branches.append(self.context(pooled).expand_as(branches[0]))
-        return x + self.gain * self.fuse(torch.cat(branches, dim=1))
+        local = self.fuse(torch.cat([branch(x) for branch in self.local], dim=1))
+        return x + self.gain * F.leaky_relu(local + self.context(pooled))
