@@ -10,7 +10,7 @@ from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoi
 
 from nnssl_plugin.cli import main
 from nnssl_plugin.export.channels import adapt_input
-from tests.fusion_network import FusionUNet
+from nnssl_plugin.planning.fused_network import with_contextual_fusion
 from tests.synthetic import NAME, architecture, make_dataset_json, make_plans, write_dataset
 from tests.test_export_topology import build
 
@@ -32,9 +32,8 @@ def folder(nnunet_folders: Path) -> Path:
         plans = {**make_plans(residual=residual), "plans_name": name}
         for axes, configuration in ((2, "2d"), (3, "3d_fullres")):
             network = architecture(axes, residual, features=features)
-            if name == "Fused":
-                network["network_class_name"] = f"{FusionUNet.__module__}.{FusionUNet.__name__}"
             plans["configurations"][configuration]["architecture"] = network
+        plans = with_contextual_fusion(plans) if name == "Fused" else plans
         (base / f"{name}.json").write_text(json.dumps(plans))
     return nnunet_folders
 
@@ -135,9 +134,9 @@ def test_fusion_plans_and_stock_plans(folder: Path, capsys: pytest.CaptureFixtur
     source, fused, stock = (folder / name for name in ("source.pth", "fused.pth", "stock.pth"))
     saved = write_checkpoint(source, ["T1", "T1c", "T2", "FLAIR"])
     assert export(source, "-o", fused, plans="Fused") == 0
-    assert "encoder.fusion" in capsys.readouterr().out
+    assert "fusion" in capsys.readouterr().out
     weights = torch.load(fused, weights_only=True)["network_weights"]
-    assert {key for key in weights if ".fusion." in key} == set(weights) - set(saved)
+    assert {key for key in weights if key.startswith("fusion.")} == set(weights) - set(saved)
     assert export(fused, "-o", stock) == 0
     back = torch.load(stock, weights_only=True)["network_weights"]
     assert all(torch.equal(back[key], value) for key, value in saved.items() if ".seg_layers." not in key)

@@ -12,10 +12,13 @@ from torch import Tensor, nn
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.export.channels import adapt_input
 from nnssl_plugin.export.topology import Layer, family, share, table, transfer
-from tests.fusion_network import FusionUNet
+from nnssl_plugin.networks.contextual_fusion_unet import ContextualFusionPlainConvUNet
 from tests.synthetic import architecture
 
-FUSION = f"{FusionUNet.__module__}.{FusionUNet.__name__}"
+FUSED: dict[str, Any] = {
+    "name": f"{ContextualFusionPlainConvUNet.__module__}.{ContextualFusionPlainConvUNet.__name__}",
+    "fusion_bottleneck": (4, 4, 4),
+}
 
 
 def build(
@@ -163,19 +166,26 @@ def test_other_channels(residual: bool, count: int, channels: list[int | None]) 
 
 
 def test_plans_with_a_fusion_block_and_without() -> None:
-    stock, fused = build(seed=1), build(seed=2, name=FUSION)
+    stock, fused = build(seed=1), build(seed=2, **FUSED)
     layers = exported(stock, fused)
-    assert [layer.name for layer in layers if not layer.transferred] == ["encoder.fusion"]
-    assert share(layers, "encoder") == pytest.approx(parameters(stock.encoder) / parameters(fused.encoder))
-    layers = exported(build(seed=3, name=FUSION), build(seed=4))
+    assert [layer.name for layer in layers if not layer.transferred] == ["fusion"]
+    assert share(layers, "encoder") == 1
+    layers = exported(build(seed=3, **FUSED), build(seed=4))
     assert all(layer.transferred for layer in layers)
-    layers = exported(build(seed=3, name=FUSION), build(seed=4, name=FUSION))
+    layers = exported(build(seed=3, **FUSED), build(seed=4, **FUSED))
     assert all(layer.transferred for layer in layers)
-    assert "encoder.fusion" in {layer.name for layer in layers}
+    assert "fusion" in {layer.name for layer in layers}
+
+
+def test_a_fusion_block_of_other_branches_is_taken_whole_or_not_at_all() -> None:
+    large = {**FUSED, "fusion_bottleneck": (8, 8, 8)}
+    for source, target in ((FUSED, large), (large, FUSED)):
+        layers = exported(build(seed=3, **source), build(seed=4, **target))
+        assert [layer.name for layer in layers if not layer.transferred] == ["fusion"]
 
 
 def test_every_parameter_is_in_one_layer() -> None:
-    for network in (build(), build(residual=True), build(name=FUSION)):
+    for network in (build(), build(residual=True), build(**FUSED)):
         layers = transfer(network.state_dict(), network, [0, 1, 2, 3])
         heads = parameters(network.decoder.seg_layers)
         assert sum(layer.parameters for layer in layers) == parameters(network) - heads

@@ -13,6 +13,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnssl_plugin.commands.trainers import trainers_folder
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.export.description import describe
+from nnssl_plugin.planning.fused_network import with_contextual_fusion
 from nnssl_plugin.training.checkpoint import read_checkpoint
 from nnssl_plugin.training.parameter_groups import DECODER, ENCODER, SEGMENTATION
 from tests.synthetic import MODALITIES, NAME, brain, make_plans, write_dataset
@@ -198,9 +199,7 @@ def test_finetuned_stock_network_needs_no_plugin_to_predict(folder: Path, monkey
 
 
 def test_network_of_the_plugin_keeps_its_trainer(folder: Path) -> None:
-    plans = make_plans({"finetuning": {**TINY, "epochs": 1}})
-    plans["configurations"]["3d_fullres"]["architecture"]["network_class_name"] = "tests.fusion_network.FusionUNet"
-    write_dataset(folder, plans)
+    write_dataset(folder, with_contextual_fusion(make_plans({"finetuning": {**TINY, "epochs": 1}})))
     found = trainer("SSLScratchTrainer")
     found.initialize()
     found.save_checkpoint(str(folder / "checkpoint.pth"))

@@ -82,7 +82,7 @@ def test_background_places_and_one_modality_cases_do_not_count() -> None:
     batch.foreground[:, :, :16] = False
     batch.present[2] = torch.tensor([True, False, False, False])
     batch.denormalized_target[2] = torch.arange(4)
-    contrast = LocalContrast(LocalContrastiveSettings(weight=1), shape)
+    contrast = LocalContrast(LocalContrastiveSettings(weight=1, depths=[1]), shape)
     views = contrast.draw_views(batch, torch.Generator().manual_seed(0))
     feature = torch.randn(12, 8, 16, 16, requires_grad=True)
     contrast(Features([feature, torch.randn(12, 16, 4, 4)]), views, batch).loss.backward()
@@ -97,9 +97,9 @@ def test_same_modality_pairs_work_on_one_modality() -> None:
     batch = make_batch(2, 2)
     batch = type(batch)(**{**vars(batch), "data": batch.data[:, :1], "denormalized": batch.denormalized[:, :1]})
     batch.present, batch.denormalized_target = batch.present[:, :1], torch.zeros(6, 1, dtype=torch.long)
-    settings = LocalContrastiveSettings(weight=1, pairs="same")
+    settings = LocalContrastiveSettings(weight=1, depths=[1], pairs="same")
     assert LocalContrast.fewest_modalities(settings) == 1
-    assert LocalContrast.fewest_modalities(LocalContrastiveSettings()) == 2
+    assert LocalContrast.fewest_modalities(LocalContrastiveSettings(depths=[1])) == 2
     views = LocalContrast(settings, network_shape(2, 1)).draw_views(batch, torch.Generator().manual_seed(0))
     assert views.targets["valid"].all()
     assert torch.equal(views.images[6:], batch.data)

@@ -150,7 +150,8 @@ def _counterpart(name: str, shift: int) -> str:
 def _layer_of(name: str) -> str:
     if re.match(r"encoder\.(stages|stem)\.|decoder\.(stages|transpconvs)\.", name):
         return re.sub(r"(\.(conv|norm))?\.[^.]+$", "", name)
-    return ".".join(name.split(".")[:2])
+    parts = name.split(".")
+    return ".".join(parts[:2]) if parts[0] in ("encoder", "decoder") else parts[0]
 
 
 def _channels_note(before: int, after: int) -> str:

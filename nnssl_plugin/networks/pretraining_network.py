@@ -11,9 +11,9 @@ class PretrainingNetwork(nn.Module):
     """The network of the plans with the heads of the objectives beside it: one step is one forward.
 
     All views of a step go through the encoder together, so the whole step, heads included, can be wrapped in DDP: a
-    forward through part of a wrapped module would leave gradients unsynchronised. What no objective uses (always the
-    segmentation layers; the decoder without an objective that needs it) is frozen, because DDP wants a gradient for
-    every parameter that asks for one.
+    forward through part of a wrapped module would leave gradients unsynchronised. What no loss reaches (always the
+    segmentation layers; the decoder without an objective that needs it; the lowest stages where only features above them
+    are compared) is frozen, because DDP wants a gradient for every parameter that asks for one.
 
     Args:
         network: a U-Net with `encoder` and `decoder` as nnU-Net's plans describe them.
@@ -29,6 +29,10 @@ class PretrainingNetwork(nn.Module):
         unused = set(self.network.decoder.parameters()) - set(self.network.encoder.parameters())
         if any(objective.needs_decoder for objective in objectives.values()):
             unused = set(self.network.decoder.seg_layers.parameters())
+        deepest = min((objective.deepest_stage for objective in objectives.values()), default=0)
+        if deepest:
+            below = [*self.network.encoder.stages[-deepest:], *([network.fusion] if hasattr(network, "fusion") else [])]
+            unused |= {parameter for module in below for parameter in module.parameters()}
         for parameter in network.parameters():
             parameter.requires_grad_(parameter not in unused)
 

@@ -87,7 +87,7 @@ class CrossModalContrast(Objective):
             return ObjectiveResult(nothing, {"info_nce": nothing}, dict.fromkeys(METRICS, unknown))
         embeddings = torch.cat([first, second])
         loss = self.loss(embeddings, patient.repeat(2))
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(embeddings.device.type, enabled=False):
             hit, chance = retrieval_top1(first, second, patient, patient)
             values = (hit, chance, alignment(first, second), uniformity(embeddings, patient.repeat(2)))
             metrics = dict(zip(METRICS, values, strict=True))

@@ -38,9 +38,9 @@ class LocalContrastiveSettings:
     temperature: Annotated[float, Field(gt=0)] = 0.2
     embedding_size: Annotated[int, Field(ge=2)] = 64
     depths: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=2)] = field(
-        default_factory=lambda: [1]
+        default_factory=lambda: [1, 2]
     )
-    locations: Annotated[int, Field(ge=2)] = 128
+    locations: Annotated[int, Field(ge=2)] = 512
     pairs: Pairs = "cross"
 
 
@@ -80,6 +80,11 @@ class LocalContrast(Objective):
     def fewest_modalities(cls, settings: LocalContrastiveSettings) -> int:
         """Two, or one where both views show the same."""
         return 2 if settings.pairs == "cross" else 1
+
+    @property
+    def deepest_stage(self) -> int:
+        """The least of `depths`."""
+        return min(self.settings.depths)
 
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
         """A source and a target view of each patch, and the order in which its places are taken."""
@@ -122,7 +127,8 @@ class LocalContrast(Objective):
             embedded = self._embed(features, views, batch, which)
             losses.append(self.loss(**embedded))
             with torch.no_grad():
-                similarity = self.loss.similarity(**embedded)
+                with torch.autocast(features.stages[0].device.type, enabled=False):
+                    similarity = self.loss.similarity(**embedded)
                 found = similarity.argmax(dim=1) == torch.arange(len(similarity), device=similarity.device)
                 candidates = similarity.isfinite().sum(dim=1)
                 valid = embedded["valid"].float()

@@ -120,6 +120,11 @@ class Objective(nn.Module, ABC):
         """Fewest channels it works with under these settings."""
         return 2
 
+    @property
+    def deepest_stage(self) -> int:
+        """The deepest encoder stage its loss reaches, counted from the bottleneck (0) upwards."""
+        return 0
+
     @abstractmethod
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
         """Draw the views of a batch; all randomness comes from `generator`, which lives on the batch's device."""
