@@ -40,6 +40,7 @@ class PretrainingSettings:
     of the plans (batch size times patch size, over every encoded view) allows.
     `crop_size`: size of these patches in voxels; by default the largest that fits the budget.
     `minimum_foreground`: share of foreground below which a quarter of a patch makes the patch be drawn again.
+    `mirroring`: along the axes that nnU-Net mirrors; the other augmentations are always on.
     `initial_lr`, `weight_decay`: of AdamW; the rate decays as nnU-Net's.
     `seed`: of initialisation; of everything with `nnUNet_n_proc_DA=0` on the CPU.
     """
@@ -55,6 +56,7 @@ class PretrainingSettings:
     patients_per_step: Annotated[int, Field(ge=2)] = 8
     crop_size: list[Count] | None = None
     minimum_foreground: Share = 0.1
+    mirroring: bool = True
     denormalization: DenormalizationSettings = field(default_factory=DenormalizationSettings)
     objectives: ObjectivesSettings = field(default_factory=ObjectivesSettings)
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from nnssl_plugin.objectives.histogram_shortcut import block_histograms, histogram_accuracy
+from nnssl_plugin.objectives.label_space import label_space, possible_labels
 from nnssl_plugin.objectives.mosaic import block_map
 from nnssl_plugin.objectives.objective import Features
 from nnssl_plugin.objectives.slem import SLeM, SLeMSettings
@@ -25,12 +26,25 @@ def test_histograms_are_those_of_the_foreground_of_each_block() -> None:
 
 def test_different_histograms_are_told_apart_and_equal_ones_are_not() -> None:
     generator = torch.Generator().manual_seed(0)
-    modalities = torch.randint(0, 3, (60, 4), generator=generator)
-    patients = torch.arange(60) % 10
+    labels = label_space("product", 3)
+    label = torch.randint(0, len(labels), (60,), generator=generator)
+    possible = torch.ones(60, len(labels), dtype=torch.bool)
     noise = torch.randn(60, 4, 12, generator=generator)
-    assert histogram_accuracy(noise + 20 * modalities[..., None], modalities, patients) == 1
-    assert histogram_accuracy(noise, modalities, patients) < 0.5
-    assert math.isnan(histogram_accuracy(noise, modalities, torch.zeros(60, dtype=torch.long)))
+    told = noise + 20 * labels[label][..., None]
+    assert histogram_accuracy(told, label, possible, labels) == 1
+    assert histogram_accuracy(noise, label, possible, labels) < 0.5
+    assert math.isnan(histogram_accuracy(noise[:1], label[:1], possible[:1], labels))
+
+
+def test_what_is_known_of_the_label_counts_for_the_histogram_too() -> None:
+    """Of four different modalities three are told apart; the fourth block, without foreground, is what is left."""
+    generator = torch.Generator().manual_seed(0)
+    labels = label_space("injective", 4)
+    possible = possible_labels(labels, torch.ones(60, 4, dtype=torch.bool), injective=True)
+    label = torch.multinomial(possible.float(), 1, generator=generator)[:, 0]
+    told = torch.randn(60, 4, 12, generator=generator) + 20 * labels[label][..., None]
+    told[torch.arange(60), torch.arange(60) % 4] = torch.nan
+    assert histogram_accuracy(told, label, possible, labels) == 1
 
 
 def test_slem_reports_what_the_head_has_beyond_the_histogram() -> None:
@@ -43,5 +57,5 @@ def test_slem_reports_what_the_head_has_beyond_the_histogram() -> None:
     evidence = slem.evidence(Features([torch.randn(40, 16, 4, 4)]), views, batch)
     summary = slem.summary(evidence)
     assert summary["histogram_block_accuracy"] == 1
-    head = (evidence["named"] == evidence["modalities"]).float().mean().item()
+    head = (slem.labels[evidence["named"]] == slem.labels[evidence["label"]]).float().mean().item()
     assert summary["block_accuracy_beyond_histogram"] == pytest.approx(head - 1)

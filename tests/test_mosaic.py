@@ -1,37 +1,64 @@
 import pytest
 import torch
 
-from nnssl_plugin.objectives.label_space import label_space
+from nnssl_plugin.objectives.label_space import is_injective, label_space, possible_labels
 from nnssl_plugin.objectives.mosaic import block_map, compose_mosaic, mosaic_axes
 
 
 @pytest.mark.parametrize(
     ("name", "channels", "size"), [("injective", 4, 24), ("injective", 5, 120), ("product", 2, 16), ("product", 3, 81)]
 )
-def test_label_space_size_and_uniqueness(name: str, channels: int, size: int) -> None:
+def test_labels_of_a_complete_case(name: str, channels: int, size: int) -> None:
     labels = label_space(name, channels)
-    assert labels.shape == (size, 4)
-    assert len({tuple(row) for row in labels.tolist()}) == size
+    assert len({tuple(row) for row in labels.tolist()}) == len(labels)
+    possible = possible_labels(labels, torch.ones(1, channels, dtype=torch.bool), name == "injective")[0]
+    assert possible.sum() == size
     if name == "injective":
-        assert all(len(set(row)) == 4 for row in labels.tolist())
+        assert all(len(set(row)) == 4 for row in labels[possible].tolist())
+
+
+def test_an_incomplete_case_shows_as_many_different_modalities_as_it_has() -> None:
+    labels = label_space("injective", 4)
+    present = torch.tensor([[1, 1, 0, 1], [0, 1, 1, 0], [0, 0, 1, 0]]).bool()
+    possible = possible_labels(labels, present, injective=True)
+    assert possible.sum(dim=1).tolist() == [36, 14, 0]
+    assert all(set(row) == {0, 1, 3} for row in labels[possible[0]].tolist())
+    assert all(set(row) == {1, 2} for row in labels[possible[1]].tolist())
 
 
 def test_auto_label_space_follows_the_number_of_modalities() -> None:
-    assert len(label_space("auto", 3)) == 81
-    assert len(label_space("auto", 4)) == 24
+    assert [is_injective("auto", channels) for channels in (2, 3, 4, 5)] == [False, False, True, True]
+    assert torch.equal(label_space("auto", 3), label_space("product", 3))
+    assert torch.equal(label_space("auto", 4), label_space("injective", 4))
     with pytest.raises(ValueError, match="four different modalities"):
         label_space("injective", 3)
 
 
 @pytest.mark.parametrize(
-    ("channels", "count", "distance"), [(2, 2, 4), (2, 8, 2), (3, 3, 4), (3, 9, 3), (4, 4, 4), (4, 16, 3)]
+    ("channels", "count", "distance"),
+    [
+        (2, 2, 4),
+        (2, 4, 2),
+        (2, 8, 2),
+        (3, 3, 4),
+        (3, 9, 3),
+        (4, 4, 4),
+        (4, 8, 3),
+        (4, 16, 3),
+        (5, 25, 3),
+        (5, 30, 2),
+        (6, 36, 2),
+        (7, 49, 3),
+    ],
 )
-def test_max_hamming_labels_are_as_far_apart_as_they_can_be(channels: int, count: int, distance: int) -> None:
+def test_max_hamming_labels_are_far_apart_and_balanced(channels: int, count: int, distance: int) -> None:
     labels = label_space("max_hamming", channels, count)
     assert labels.shape == (count, 4)
     apart = [(a != b).sum().item() for i, a in enumerate(labels) for b in labels[:i]]
-    # Singleton bound: C words can differ in four places, C² in three, C³ in two.
+    # Singleton bound: C words can differ in four places, C² in three, C³ in two; with C = 6 no 36 differ in three.
     assert min(apart) == distance
+    uses = [torch.bincount(labels[:, block], minlength=channels) for block in range(4)]
+    assert all(use.max() - use.min() <= (1 if count <= channels**2 else 2) for use in uses)
 
 
 def test_counts_that_cannot_be_are_refused() -> None:

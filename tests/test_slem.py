@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -47,17 +49,44 @@ def test_missing_modalities_are_never_shown_and_impossible_cases_do_not_count() 
     # What is left lacks one modality of three: two in each of four blocks.
     assert result.metrics["accuracy_chance"].item() == pytest.approx(1 / 16)
     assert result.metrics["block_accuracy_chance"].item() == pytest.approx(1 / 2)
-    injective = objective(network_shape(2, 4))
-    four = make_batch(axes=2, channels=4)
-    four.present[1:, 0] = False
-    views = injective.draw_views(four, torch.Generator().manual_seed(0))
-    assert views.targets["valid"].tolist() == [True] + [False] * (len(four.data) - 1)
-    bottleneck = features(four, network_shape(2, 4))
-    result = injective(Features([bottleneck]), views, four)
+
+
+def test_with_four_modalities_a_case_is_used_for_what_it_has() -> None:
+    batch, shape = make_batch(axes=2, channels=4, constant=True), network_shape(2, 4)
+    batch.present[1, 0] = False
+    batch.present[2] = torch.tensor([False, False, True, False])
+    slem = objective(shape, intensity=0.0, gap=0)
+    views = slem.draw_views(batch, torch.Generator().manual_seed(0))
+    assert views.targets["valid"].tolist() == [True, True, False, True, True, True]
+    assert set(slem.labels[views.targets["label"][1]].tolist()) == {1, 2, 3}
+    bottleneck = features(batch, shape)
+    result = slem(Features([bottleneck]), views, batch)
+    assert result.metrics["accuracy_chance"].item() == pytest.approx((4 / 24 + 1 / 36) / 5)
     result.loss.backward()
     assert bottleneck.grad is not None
-    assert bottleneck.grad[0].abs().sum() > 0
-    assert bottleneck.grad[1:].abs().sum() == 0
+    moved = bottleneck.grad.abs().flatten(1).sum(dim=1) > 0
+    assert moved.tolist() == views.targets["valid"].tolist()
+
+
+def test_no_features_no_knowledge() -> None:
+    batch, shape = make_batch(axes=3, channels=4), network_shape(3, 4)
+    slem = objective(shape)
+    for parameter in slem.classifier.parameters():
+        parameter.data.zero_()
+    views = slem.draw_views(batch, torch.Generator().manual_seed(0))
+    result = slem(Features([features(batch, shape)]), views, batch)
+    assert result.loss.item() == pytest.approx(math.log(24))
+
+
+def test_every_parameter_of_the_head_learns_and_an_empty_foreground_is_no_harm() -> None:
+    for foreground in (True, False):
+        batch, shape = make_batch(axes=3, channels=3), network_shape(3, 3)
+        batch.foreground[:] = foreground
+        slem = objective(shape, label_space="max_hamming")
+        views = slem.draw_views(batch, torch.Generator().manual_seed(0))
+        assert torch.isfinite(views.images).all()
+        slem(Features([features(batch, shape)]), views, batch).loss.backward()
+        assert all(p.grad is not None and p.grad.abs().max() > 0 for p in slem.parameters())
 
 
 def test_background_is_one_value_in_every_block() -> None:
@@ -97,14 +126,17 @@ def test_cross_entropy_and_accuracy_are_those_of_the_logits() -> None:
     result = slem(Features([bottleneck]), views, batch)
     pooled = slem.pool(slem.fusion(bottleneck)).flatten(2)
     scores = [slem.classifier(pooled[:, :, block]) for block in range(4)]
-    logits = torch.stack([sum(scores[b][:, m] for b, m in enumerate(label)) for label in slem.labels.tolist()], dim=1)
-    probability = logits.softmax(dim=1)[torch.arange(len(logits)), views.targets["label"]]
+    # Of a complete case the labels of four modalities.
+    labels = [label for label in slem.labels.tolist() if len(set(label)) == 4]
+    logits = torch.stack([sum(scores[b][:, m] for b, m in enumerate(label)) for label in labels], dim=1)
+    truth = torch.tensor([labels.index(slem.labels[label].tolist()) for label in views.targets["label"]])
+    probability = logits.softmax(dim=1)[torch.arange(len(logits)), truth]
     torch.testing.assert_close(result.loss, -probability.log().mean())
     assert result.metrics["accuracy_chance"].item() == pytest.approx(1 / 24)
-    hits = (logits.argmax(dim=1) == views.targets["label"]).float().mean()
+    hits = (logits.argmax(dim=1) == truth).float().mean()
     assert result.metrics["accuracy"] == hits
     # The head sees position: the same features mirrored give other logits.
-    assert not torch.allclose(slem._logits(Features([bottleneck.flip(2)])), logits)
+    assert not torch.allclose(slem(Features([bottleneck.flip(2)]), views, batch).loss, result.loss)
 
 
 def test_one_patch_and_half_precision() -> None:

@@ -396,11 +396,14 @@ def test_steps_with_a_non_finite_loss_change_nothing_and_stop_the_run_when_they_
             steps += 1
             # One bad step in the first epoch, nothing else in the second.
             if steps == 1 or trainer.current_epoch == 1:
+                parts["slem"].loss = parts["slem"].loss * torch.nan
                 return total * torch.nan, parts
         return total, parts
 
     monkeypatch.setattr(trainer, "forward", sometimes)
-    with pytest.raises(RuntimeError, match=r"epoch 1: the loss of 100% of its steps was not finite.*checkpoint_latest"):
+    with pytest.raises(
+        RuntimeError, match=r"epoch 1: loss .* of 2 of its 2 steps was not finite \(slem in 2\); checkpoint_latest"
+    ):
         trainer.run_training()
     log = next(output(results).glob("training_log*.txt")).read_text(encoding="utf-8")
     assert "1 of 2 steps skipped" in log

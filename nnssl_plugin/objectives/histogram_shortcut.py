@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
@@ -14,6 +14,8 @@ PROBABILITIES = np.linspace(0.05, 0.95, 10)
 # A block with less foreground than this has no histogram to speak of.
 FEWEST_VOXELS = 16
 FOLDS = 4
+# Log-probability of a modality that none of the fitted blocks shows.
+UNSEEN = -20.0
 
 
 def block_histograms(mosaic: Tensor, foreground: Tensor, blocks: Tensor) -> Tensor:
@@ -31,18 +33,32 @@ def block_histograms(mosaic: Tensor, foreground: Tensor, blocks: Tensor) -> Tens
     return torch.from_numpy(rows)
 
 
-def histogram_accuracy(histograms: Tensor, modalities: Tensor, patients: Tensor) -> float:
-    """Share of blocks whose modality a logistic regression tells from their histogram, on patients it was not fitted to.
+def histogram_accuracy(histograms: Tensor, label: Tensor, possible: Tensor, labels: Tensor) -> float:
+    """Share of blocks told from their histograms alone, as a head that sees nothing else would tell them.
 
-    Shape: `[N, 4, S]`, `[N, 4]`, `[N]`. NaN where there are fewer than two patients or modalities.
+    A logistic regression scores each block's modality, and the scores of a label's blocks are summed, as in the head.
+    It is fitted to other mosaics, but of the same patients, as the head has seen those too; it names every block, also
+    those without foreground.
+
+    Shape: `[N, 4, S]`, `[N]`, `[N, K]` (bool, labels a mosaic could have), `[K, 4]`. NaN where there are fewer than two
+    mosaics or modalities.
     """
-    rows = histograms.flatten(0, 1).numpy()
-    known = np.isfinite(rows).all(axis=1)
-    rows = rows[known]
-    truth, groups = modalities.flatten().numpy()[known], patients.repeat_interleave(BLOCKS).numpy()[known]
-    folds = min(FOLDS, len(np.unique(groups)))
-    if folds < 2 or len(np.unique(truth)) < 2:
+    truth = labels[label].numpy()
+    if len(truth) < 2 or len(np.unique(truth)) < 2:
         return float("nan")
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    guess = cross_val_predict(classifier, rows, truth, groups=groups, cv=GroupKFold(folds))
-    return float((guess == truth).mean())
+    features = histograms.numpy()
+    known = np.isfinite(features).all(axis=2)
+    scores = np.zeros((*truth.shape, int(labels.max()) + 1))
+    for fitted, named in KFold(min(FOLDS, len(truth)), shuffle=True, random_state=0).split(truth):
+        classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        rows, modalities = features[fitted][known[fitted]], truth[fitted][known[fitted]]
+        if len(np.unique(modalities)) < 2 or not known[named].any():
+            continue
+        classifier.fit(rows, modalities)
+        found = np.full((int(known[named].sum()), scores.shape[2]), UNSEEN)
+        found[:, classifier.classes_] = classifier.predict_log_proba(features[named][known[named]])
+        which, block = np.nonzero(known[named])
+        scores[named[which], block] = found
+    summed = torch.from_numpy(scores)[:, torch.arange(BLOCKS), labels].sum(dim=2)
+    named_label = summed.masked_fill(~possible, -torch.inf).argmax(dim=1)
+    return float((labels[named_label] == labels[label]).double().mean())

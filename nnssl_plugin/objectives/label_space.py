@@ -1,4 +1,4 @@
-from itertools import permutations, product
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -8,13 +8,13 @@ from nnssl_plugin.errors import InputError
 BLOCKS = 4
 
 
-def injective_labels(modalities: int) -> Tensor:
-    """Every mosaic whose four blocks come from four different modalities; needs at least four of them.
+def different_modalities(labels: Tensor) -> Tensor:
+    """How many different modalities each label shows.
 
-    Returns:
-        `[K, 4]`, the modality of each block, K = C!/(C-4)!.
+    Shape: `[K, 4]` → `[K]`.
     """
-    return torch.tensor(list(permutations(range(modalities), BLOCKS)))
+    ordered = labels.sort(dim=1).values
+    return 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(dim=1)
 
 
 def product_labels(modalities: int) -> Tensor:
@@ -26,25 +26,58 @@ def product_labels(modalities: int) -> Tensor:
     return torch.tensor(list(product(range(modalities), repeat=BLOCKS)))
 
 
-def max_hamming_labels(modalities: int, count: int) -> Tensor:
-    """`count` mosaics any two of which differ in as many blocks as possible.
+def injective_labels(modalities: int) -> Tensor:
+    """Every mosaic of at least two modalities; which of them a case can show: `possible_labels`.
 
-    A lexicode (Conway & Sloane, IEEE Trans. Inf. Theory 1986): in order, every mosaic that differs from those taken in at
-    least d blocks, for the largest d that yields enough of them.
+    Returns:
+        `[K, 4]`, the modality of each block; C!/(C-4)! of them show four different ones.
+    """
+    labels = product_labels(modalities)
+    return labels[different_modalities(labels) > 1]
+
+
+def max_hamming_labels(modalities: int, count: int) -> Tensor:
+    """`count` mosaics any two of which differ in many blocks, every modality about as often as any other in every block.
+
+    The largest distance at which one of these codes has enough words: for an odd C, the linear code (a, b, a+b, a+2b) mod C
+    of distance 3, which no code of C² words exceeds; else a lexicode (Conway & Sloane, IEEE Trans. Inf. Theory 1986).
 
     Returns:
         `[count, 4]`, the modality of each block.
     """
-    candidates = product_labels(modalities)
-    chosen = candidates[:0]
     for distance in range(BLOCKS, 0, -1):
-        chosen = candidates[:1]
-        for candidate in candidates[1:]:
-            if ((chosen != candidate).sum(dim=1) >= distance).all():
-                chosen = torch.cat([chosen, candidate[None]])
-        if len(chosen) >= count:
+        code = _linear_code(modalities) if distance == 3 and modalities % 2 else _lexicode(modalities, distance)
+        if len(code) >= count:
             break
-    return chosen[:count]
+    return _balanced(code, modalities, count)
+
+
+def _linear_code(modalities: int) -> Tensor:
+    a, b = product_labels(modalities)[: modalities**2, 2:].T
+    return torch.stack([a, b, (a + b) % modalities, (a + 2 * b) % modalities], dim=1)
+
+
+def _lexicode(modalities: int, distance: int) -> Tensor:
+    """In order, every mosaic that differs from those taken in at least `distance` blocks."""
+    candidates = product_labels(modalities)
+    chosen = candidates[:1]
+    for candidate in candidates[1:]:
+        if ((chosen != candidate).sum(dim=1) >= distance).all():
+            chosen = torch.cat([chosen, candidate[None]])
+    return chosen
+
+
+def _balanced(code: Tensor, modalities: int, count: int) -> Tensor:
+    """`count` words, each the first whose modalities were taken least in their blocks so far."""
+    taken = torch.zeros(BLOCKS, modalities, dtype=torch.long)
+    blocks = torch.arange(BLOCKS)
+    left = list(range(len(code)))
+    chosen = []
+    for _ in range(count):
+        index = left.pop(int(taken[blocks, code[left]].square().sum(dim=1).argmin()))
+        taken[blocks, code[index]] += 1
+        chosen.append(index)
+    return code[chosen]
 
 
 def label_space(name: str, modalities: int, count: int | None = None) -> Tensor:
@@ -69,13 +102,29 @@ def label_space(name: str, modalities: int, count: int | None = None) -> Tensor:
         return max_hamming_labels(modalities, count)
     if count is not None:
         raise InputError(f"pretraining.objectives.slem.label_count is for label_space max_hamming, not {name}")
-    if name == "auto":
-        name = "injective" if modalities >= BLOCKS else "product"
-    if name == "product":
+    if not is_injective(name, modalities):
         return product_labels(modalities)
     if modalities < BLOCKS:
         raise InputError(
-            f"label_space 'injective' fills four blocks from four different modalities; the data set has {modalities}. "
-            "Use 'product'."
+            f"pretraining.objectives.slem.label_space 'injective' fills four blocks from four different modalities; the "
+            f"data set has {modalities}. Use 'product'"
         )
     return injective_labels(modalities)
+
+
+def is_injective(name: str, modalities: int) -> bool:
+    """Whether the label space `name` is the injective one."""
+    return name == "injective" or (name == "auto" and modalities >= BLOCKS)
+
+
+def possible_labels(labels: Tensor, present: Tensor, injective: bool) -> Tensor:
+    """Which mosaics each case can show: those of modalities it has.
+
+    In the injective space a case shows as many different ones as it can, so one that lacks some repeats others.
+
+    Shape: `[K, 4]`, `[B, C]` (bool) → `[B, K]`.
+    """
+    possible = present[:, labels].all(dim=2)
+    if injective:
+        possible &= different_modalities(labels) == present.sum(dim=1, keepdim=True).clamp(max=BLOCKS)
+    return possible

@@ -120,6 +120,10 @@ class Objective(nn.Module, ABC):
         """Fewest channels it works with under these settings."""
         return 2
 
+    @classmethod
+    def check_settings(cls, settings: Any, modalities: int) -> None:
+        """Check settings against the number of modalities; raises `InputError`. By default all are possible."""
+
     @property
     def deepest_stage(self) -> int:
         """The deepest encoder stage its loss reaches, counted from the bottleneck (0) upwards."""

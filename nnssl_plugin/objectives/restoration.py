@@ -99,13 +99,11 @@ class MosaicRestoration(Objective):
         return restored
 
     def picture(self, features: Features, views: Views, batch: PretrainingBatch) -> Figure:
-        """For each patch and modality: what was shown, what was restored, what is true."""
-        restored = self._restored(features)
-        rows, titles = [], []
-        for i in range(min(3, len(restored))):
-            for stack, what in ((views.images, "shown"), (restored, "restored"), (batch.data, "true")):
-                rows.append(stack[i])
-                titles.append([f"{name}, {what}" for name in self.modalities])
+        """A modality a line, of two patches: what was shown, what was restored, what is true."""
+        stacks = {"shown": views.images, "restored": self._restored(features), "true": batch.data}
+        columns = [(what, stack[i]) for i in range(min(2, len(batch.data))) for what, stack in stacks.items()]
+        rows = [torch.stack([images[c].float() for _, images in columns]) for c in range(len(self.modalities))]
+        titles = [[f"{name}, {what}" for what, _ in columns] for name in self.modalities]
         return show_slices(rows, titles, plane=mosaic_axes(batch.data.shape[2:]))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nnssl_plugin.networks.contextual_fusion import ContextualFusionBlock
 from nnssl_plugin.networks.heads import mlp
 from nnssl_plugin.objectives.histogram_shortcut import block_histograms, histogram_accuracy
-from nnssl_plugin.objectives.label_space import BLOCKS, label_space
+from nnssl_plugin.objectives.label_space import BLOCKS, is_injective, label_space, possible_labels
 from nnssl_plugin.objectives.mosaic import block_map, compose_mosaic, mosaic_axes
 from nnssl_plugin.objectives.objective import (
     Features,
@@ -28,8 +28,9 @@ from nnssl_plugin.report.slices import show_slices
 class SLeMSettings:
     """Settings of SLeM; every one is ours.
 
-    `label_space`: `injective` (each block from another modality), `product` (repetition allowed), `max_hamming` (those
-    of the product that differ most, `label_count` of them) or `auto` (by the number of modalities).
+    `label_space`: `injective` (each block from another modality, as far as a case has them), `product` (repetition
+    allowed), `max_hamming` (those of the product that differ most, `label_count` of them) or `auto` (by the number of
+    modalities).
     `gap`: voxels left empty between blocks, against recognising the seam.
     `intensity`: strength of the random gain and offset of each block, against recognising a modality by its histogram:
     gain exp(±intensity), offset ±intensity (images are z-scored).
@@ -71,23 +72,29 @@ class SLeM(Objective):
         self.labels: Tensor
         labels = label_space(settings.label_space, len(network.modalities), settings.label_count)
         self.register_buffer("labels", labels, persistent=False)
+        self.injective = is_injective(settings.label_space, len(network.modalities))
         self.fusion = ContextualFusionBlock(network.bottleneck_features, network.plans_bottleneck)
         axes = mosaic_axes(network.patch_size)
         grid = [2 if axis in axes else 1 for axis in range(len(network.patch_size))]
         self.pool = nn.AdaptiveAvgPool2d((2, 2)) if len(grid) == 2 else nn.AdaptiveAvgPool3d(tuple(grid))
         self.classifier = mlp(network.bottleneck_features, network.bottleneck_features, len(network.modalities))
 
+    @classmethod
+    def check_settings(cls, settings: SLeMSettings, modalities: int) -> None:
+        """As `label_space`."""
+        label_space(settings.label_space, modalities, settings.label_count)
+
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
         """One mosaic of each patch, drawn among the labels whose modalities the case has."""
-        possible = batch.present[:, self.labels].all(dim=2)
+        possible = possible_labels(self.labels, batch.present, self.injective)
         choices = possible.sum(dim=1)
         # A case with one modality has nothing to classify. It still gets a view, without weight, so that shapes stay the
         # same.
         valid = choices > 1
-        weights = torch.where(valid[:, None], possible, torch.ones_like(possible)).float()
-        label = torch.multinomial(weights, 1, generator=generator)[:, 0]
+        possible |= ~valid[:, None]
+        label = torch.multinomial(possible.float(), 1, generator=generator)[:, 0]
         return Views(
-            self._mosaic(batch, self.labels[label], generator), {"label": label, "valid": valid, "choices": choices}
+            self._mosaic(batch, self.labels[label], generator), {"label": label, "valid": valid, "possible": possible}
         )
 
     def _mosaic(self, batch: PretrainingBatch, assignment: Tensor, generator: torch.Generator) -> Tensor:
@@ -119,15 +126,17 @@ class SLeM(Objective):
         """`[B, 4]` values of the blocks → `[B, 1, *P]`; zero in the gap."""
         return F.pad(values, (0, 1))[:, blocks.flatten()].view(values.shape[0], 1, *blocks.shape)
 
-    def _logits(self, features: Features) -> Tensor:
+    def _logits(self, features: Features, views: Views) -> Tensor:
+        """`[B, K]`, −inf for a label that the case cannot show."""
         cells = self.pool(self.fusion(features.stages[-1])).flatten(2).transpose(1, 2)
         scores = self.classifier(cells).float()
         # [B, 4, C] scores of each block's modality, looked up and summed for each label: [B, K].
-        return scores[:, torch.arange(BLOCKS, device=scores.device), self.labels].sum(dim=2)
+        logits = scores[:, torch.arange(BLOCKS, device=scores.device), self.labels].sum(dim=2)
+        return logits.masked_fill(~views.targets["possible"], -torch.inf)
 
     def forward(self, features: Features, views: Views, batch: PretrainingBatch) -> ObjectiveResult:
         """Cross-entropy over the label space; accuracy, of whole mosaics and of blocks, beside chance."""
-        logits = self._logits(features)
+        logits = self._logits(features, views)
         label, valid = views.targets["label"], views.targets["valid"].float()
         # Over all patches, as other processes divide by the same number; a case without a label adds nothing.
         loss = (F.cross_entropy(logits, label, reduction="none") * valid).mean()
@@ -136,7 +145,7 @@ class SLeM(Objective):
         # Chance is that of somebody who knows which modalities a case has: fewer of them leave fewer labels.
         measures = {
             "accuracy": (guess == label).float(),
-            "accuracy_chance": 1 / views.targets["choices"].clamp(min=1),
+            "accuracy_chance": 1 / views.targets["possible"].sum(dim=1),
             "block_accuracy": blocks,
             "block_accuracy_chance": 1 / batch.present.sum(dim=1),
         }
@@ -144,27 +153,29 @@ class SLeM(Objective):
         return ObjectiveResult(loss, {"cross_entropy": loss}, metrics)
 
     def evidence(self, features: Features, views: Views, batch: PretrainingBatch) -> dict[str, Tensor]:
-        """Histograms of the blocks of every mosaic, their modalities, and those the head names."""
+        """Histograms of the blocks of every mosaic, its label, the labels it could have, and the one the head names."""
         blocks = block_map(batch.data.shape[2:], self.settings.gap)
         return {
             "histograms": block_histograms(views.images[:, 0].cpu(), batch.foreground[:, 0].cpu(), blocks),
-            "modalities": self.labels[views.targets["label"]].cpu(),
-            "named": self.labels[self._logits(features).argmax(dim=1)].cpu(),
+            "label": views.targets["label"].cpu(),
+            "possible": views.targets["possible"].cpu(),
+            "named": self._logits(features, views).argmax(dim=1).cpu(),
             "valid": views.targets["valid"].cpu(),
-            "patient": batch.patient.cpu(),
         }
 
     def summary(self, evidence: Mapping[str, Tensor]) -> dict[str, float]:
-        """The shortcut's yardstick: how far a block's histogram alone gets, and how much further the head."""
-        valid = evidence["valid"]
-        histograms, modalities, named = (evidence[key][valid] for key in ("histograms", "modalities", "named"))
-        accuracy = histogram_accuracy(histograms, modalities, evidence["patient"][valid])
-        head = float((named == modalities).float().mean())
+        """The shortcut's yardstick: how far the blocks' histograms alone get, and how much further the head."""
+        labels = self.labels.cpu()
+        histograms, label, possible, named = (
+            evidence[key][evidence["valid"]] for key in ("histograms", "label", "possible", "named")
+        )
+        accuracy = histogram_accuracy(histograms, label, possible, labels)
+        head = float((labels[named] == labels[label]).float().mean())
         return {"histogram_block_accuracy": accuracy, "block_accuracy_beyond_histogram": head - accuracy}
 
     def picture(self, features: Features, views: Views, batch: PretrainingBatch) -> Figure:
         """Mosaics with true and predicted labels, block by block."""
-        predicted = self._logits(features).argmax(dim=1)
+        predicted = self._logits(features, views).argmax(dim=1)
 
         def name(label: Tensor) -> str:
             return " ".join(self.modalities[i] for i in self.labels[label].tolist())

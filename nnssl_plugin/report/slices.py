@@ -13,22 +13,27 @@ def show_slices(rows: Sequence[Tensor], titles: Sequence[Sequence[str]], plane: 
         plane: the two spatial axes shown.
     """
     if all(len(row) == 1 for row in rows):
-        images = [
-            [(row[0], title[0]) for row, title in zip(rows[i : i + 4], titles[i : i + 4], strict=False)]
-            for i in range(0, len(rows), 4)
-        ]
+        scaled = [(row[0], title[0], _grey_scale(row)) for row, title in zip(rows, titles, strict=False)]
+        images = [scaled[i : i + 4] for i in range(0, len(rows), 4)]
     else:
-        images = [list(zip(row, title, strict=True)) for row, title in zip(rows, titles, strict=False)]
+        images = [
+            [(image, title, _grey_scale(row)) for image, title in zip(row, names, strict=True)]
+            for row, names in zip(rows, titles, strict=False)
+        ]
     columns = max(len(line) for line in images)
     figure = Figure(figsize=(2.4 * columns, 2.7 * len(images)), layout="constrained")
     axes = figure.subplots(len(images), columns, squeeze=False)
     for line, line_axes in zip(images, axes, strict=True):
         for axis in line_axes:
             axis.axis("off")
-        for (image, title), axis in zip(line, line_axes, strict=False):
+        for (image, title, (least, most)), axis in zip(line, line_axes, strict=False):
             others = [a for a in range(image.ndim) if a not in plane]
             for a in others:
                 image = image.movedim(a, 0)[image.shape[a] // 2]
-            axis.imshow(image.detach().float().cpu().numpy(), cmap="gray")
+            axis.imshow(image.detach().float().cpu().numpy(), cmap="gray", vmin=least, vmax=most)
             axis.set_title(title, fontsize=7)
     return figure
+
+
+def _grey_scale(images: Tensor) -> tuple[float, float]:
+    return float(images.min()), float(images.max())

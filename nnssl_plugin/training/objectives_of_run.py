@@ -34,6 +34,7 @@ def check_objectives(active: dict[str, Any], dataset: str, modalities: list[str]
                 "of a modality with itself (pairs=same of contrastive or local_contrastive); set "
                 f"pretraining.objectives.{name}.weight=0"
             )
+        OBJECTIVES[name].check_settings(section, len(modalities))
 
 
 def view_budget(settings: PretrainingSettings, configuration: ConfigurationManager) -> ViewBudget:

@@ -26,26 +26,27 @@ class PretextLogger(LocalLogger):
         super().log(key, value, epoch)
 
     def plot_progress_png(self, output_folder: str) -> None:
-        """Curves of every quantity; those with a chance level have it dotted beside them."""
-        curves = {
-            key: values
-            for key, values in self.my_fantastic_logging.items()
-            if "/" in key and key.startswith("val") and not key.endswith(CHANCE)
-        }
-        curves = {"loss": self.my_fantastic_logging["train_losses"], **curves, "lr": self.my_fantastic_logging["lrs"]}
+        """Curves of every loss part and metric, without augmentation and in training; chance is dotted beside them."""
+        log = self.my_fantastic_logging
+        figures = {"loss": {"without augmentation": log["val_losses"], "training": log["train_losses"]}}
+        for name in [key.removeprefix("val/") for key in log if key.startswith("val/") and not key.endswith(CHANCE)]:
+            lines = {
+                "without augmentation": f"val/{name}",
+                "training": f"train/{name}",
+                "chance": f"val/{name}{CHANCE}",
+            }
+            figures[name] = {label: log[key] for label, key in lines.items() if key in log}
+        figures["lr"] = {"lr": log["lrs"]}
         columns = 3
-        rows = math.ceil(len(curves) / columns)
+        rows = math.ceil(len(figures) / columns)
         figure = Figure(figsize=(5 * columns, 3.2 * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).flat
-        for axis, (key, values) in zip(axes, curves.items(), strict=False):
-            axis.plot(values, label="training" if key == "loss" else key.removeprefix("val/"))
-            if key == "loss":
-                axis.plot(self.my_fantastic_logging["val_losses"], label="without augmentation")
-            elif key + CHANCE in self.my_fantastic_logging:
-                axis.plot(self.my_fantastic_logging[key + CHANCE], ":", label="chance")
-            axis.set_title(key.removeprefix("val/").replace("_", " "))
+        for axis, (name, curves) in zip(axes, figures.items(), strict=False):
+            for label, values in curves.items():
+                axis.plot(values, ":" if label == "chance" else "-", label=label)
+            axis.set_title(name.replace("_", " "))
             axis.set_xlabel("epoch")
             axis.legend()
-        for axis in list(figure.axes)[len(curves) :]:
+        for axis in list(figure.axes)[len(figures) :]:
             axis.axis("off")
         figure.savefig(Path(output_folder) / "progress.png", dpi=80)

@@ -35,12 +35,16 @@ def validate_pretext(trainer: "PretrainTrainer") -> None:
     outputs, pooled = [], []
     evidence: dict[str, list[dict[str, Tensor]]] = {name: [] for name in network.objectives}
     mapped: list[tuple[Tensor, list[int], list[str]]] = []
+    complete: tuple[dict[str, Any], int] | None = None
     with torch.no_grad():
         for step in trange(trainer.num_val_iterations_per_epoch, desc="Measuring", disable=trainer.local_rank != 0):
             batch = next(loader)
             patches = PretrainingBatch.from_loader(batch, trainer.device)
             values, found = trainer.measure(patches)
             outputs.append(values)
+            shown = patches.present.all(dim=1).nonzero().flatten().tolist()
+            if shown and complete is None:
+                complete = batch, shown[0]
             for name, rows in found.items():
                 evidence[name].append(rows)
             pooled.append(_pooled(network, patches.data))
@@ -68,9 +72,8 @@ def validate_pretext(trainer: "PretrainTrainer") -> None:
             views = objective.draw_views(patches, trainer.generator)
             figure = objective.picture(network.encode({name: views})[name], views, patches)
             figure.savefig(folder / f"{name}.png", dpi=110)
-        complete = patches.present.all(dim=1).nonzero().flatten().tolist()
-        if complete and len(trainer.modalities) > 1:
-            row = complete[0]
+        if complete is not None and len(trainer.modalities) > 1:
+            batch, row = complete
             denormalization_picture(
                 loader.denormalization,
                 batch["data"][row],

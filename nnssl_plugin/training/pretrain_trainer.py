@@ -177,7 +177,8 @@ class PretrainTrainer(nnUNetTrainer):
         """Loader over the cohort, in this process."""
         augmentation = None
         if augment:
-            rotation, dummy_2d, _, mirror_axes = self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+            rotation, dummy_2d, _, axes = self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+            mirror_axes = axes if self.settings.mirroring else ()
             use_mask = self.configuration_manager.use_mask_for_norm
             augmentation = stock_augmentation(self.budget.crop_size, rotation, mirror_axes, dummy_2d, use_mask)
         return PretrainingDataLoader(
@@ -273,20 +274,23 @@ class PretrainTrainer(nnUNetTrainer):
         """One optimisation step; one with a non-finite loss changes no weight and is counted."""
         self.optimizer.zero_grad(set_to_none=True)
         total, results = self.forward(batch)
+        lost = ~torch.isfinite(total.detach())
         parameters = self.optimizer.param_groups[0]["params"]
         if self.grad_scaler is None:
             total.backward()
             norm = torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
+            lost |= ~torch.isfinite(norm)
             if torch.isfinite(norm):
                 self.optimizer.step()
         else:
             self.grad_scaler.scale(total).backward()
-            # The scaler itself takes no step where a gradient is not finite.
+            # The scaler itself takes no step where a gradient is not finite, as happens while it looks for its scale.
             self.grad_scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
             self.grad_scaler.step(self.optimizer)
             self.grad_scaler.update()
-        return {**named_values(total, results), SKIPPED: (~torch.isfinite(total.detach())).float()}
+        culprits = {f"{SKIPPED}/{name}": (~torch.isfinite(r.loss.detach())).float() for name, r in results.items()}
+        return {**named_values(total, results), SKIPPED: lost.float(), **culprits}
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """The same quantities without augmentation and without a step."""
@@ -294,16 +298,26 @@ class PretrainTrainer(nnUNetTrainer):
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Tensor]]) -> None:
         """Log the epoch's means; stop where most steps of the epoch had a non-finite loss."""
-        means = self.epoch_means(train_outputs)
-        self._check_skipped(means.pop(SKIPPED), len(train_outputs))
+        self._check_skipped(train_outputs)
+        outputs = [{k: v for k, v in step.items() if not k.startswith(SKIPPED)} for step in train_outputs]
+        means = self.epoch_means(outputs)
         self.logger.log("train_losses", means.pop("loss"), self.current_epoch)
         for name, value in means.items():
             self.logger.log(f"train/{name}", value, self.current_epoch)
 
-    def _check_skipped(self, share: float, steps: int) -> None:
-        if share > 0:
-            self.print_to_log_file(f"{round(share * steps)} of {steps} steps skipped: their loss was not finite")
-        if share > MOST_SKIPPED:
+    def _check_skipped(self, outputs: list[dict[str, Tensor]]) -> None:
+        keys = [key for key in outputs[0] if key.startswith(SKIPPED)]
+        flags = torch.stack([torch.stack([step[key] for step in outputs]) for key in keys])
+        if self.is_ddp:
+            # A gradient that one process spoils is spoiled in all of them.
+            dist.all_reduce(flags, dist.ReduceOp.MAX)
+        counts = dict(zip(keys, flags.sum(dim=1).int().tolist(), strict=True))
+        steps, skipped = len(outputs), counts.pop(SKIPPED)
+        culprits = [f"{key.removeprefix(SKIPPED + '/')} in {count}" for key, count in counts.items() if count]
+        named = f" ({', '.join(culprits)})" if culprits else ""
+        if skipped:
+            self.print_to_log_file(f"{skipped} of {steps} steps skipped: loss or gradient was not finite{named}")
+        if skipped > MOST_SKIPPED * steps:
             good = [
                 name for name in ("latest", "best") if (Path(self.output_folder) / f"checkpoint_{name}.pth").exists()
             ]
@@ -313,8 +327,8 @@ class PretrainTrainer(nnUNetTrainer):
                 else "no checkpoint was written"
             )
             raise RuntimeError(
-                f"pre-training stopped in epoch {self.current_epoch}: the loss of {share:.0%} of its steps was not finite; "
-                f"{kept}. Lower pretraining.initial_lr, or switch objectives off to find which one it is"
+                f"pre-training stopped in epoch {self.current_epoch}: loss or gradient of {skipped} of its {steps} steps was not finite{named}; "
+                f"{kept}. Lower pretraining.initial_lr, or switch the objective off"
             )
 
     def on_validation_epoch_start(self) -> None:
@@ -329,7 +343,10 @@ class PretrainTrainer(nnUNetTrainer):
         for name, value in means.items():
             self.logger.log(f"val/{name}", value, self.current_epoch)
         earlier = self.logger.get_value("ema_val_losses", step=None) if self.current_epoch > 0 else []
-        average = 0.9 * earlier[self.current_epoch - 1] + 0.1 * loss if earlier else loss
+        previous = earlier[self.current_epoch - 1] if earlier else loss
+        # An epoch without a finite loss says nothing, also not of those that follow.
+        known = np.isfinite([previous, loss])
+        average = 0.9 * previous + 0.1 * loss if known.all() else previous if known[0] else loss
         self.logger.log("ema_val_losses", average, self.current_epoch)
 
     def epoch_means(self, outputs: list[dict[str, Tensor]]) -> dict[str, float]:
@@ -353,7 +370,7 @@ class PretrainTrainer(nnUNetTrainer):
         seconds = log["epoch_end_timestamps"][-1] - log["epoch_start_timestamps"][-1]
         self.print_to_log_file(f"Epoch time: {seconds:.1f} s")
         average = log["ema_val_losses"][-1]
-        if self._best_ema is None or average < self._best_ema:
+        if np.isfinite(average) and (self._best_ema is None or average < self._best_ema):
             self._best_ema = average
             self.print_to_log_file(f"New best {BEST_MEASURE}: {average:.4f}")
             self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_best.pth"))
