@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint, run_training
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
@@ -20,10 +21,11 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
 from nnssl_plugin.commands.trainers import trainers_folder
+from nnssl_plugin.data.dataset_json import KEY
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.planning.fused_network import with_contextual_fusion
-from tests.synthetic import NAME, brain, make_plans, write_dataset
+from tests.synthetic import MODALITIES, NAME, brain, make_plans, write_dataset
 
 TINY = {"epochs": 2, "iterations_per_epoch": 2, "validation_iterations": 2, "save_every": 1, "seed": 3}
 CPU = torch.device("cpu")
@@ -380,6 +382,21 @@ def test_fused_network_is_pretrained_whole_and_loads_with_stock_nnunet(environme
     assert weights["fusion.gain"] != 0.1, "the block is trained"
 
 
+def test_stock_nnunet_trains_and_predicts_with_a_fused_network(environment: Path) -> None:
+    prepare(environment)
+    file = environment / "nnUNet_preprocessed" / NAME / "Tiny.json"
+    file.write_text(json.dumps(with_contextual_fusion(json.loads(file.read_text(encoding="utf-8")))))
+    trainer = get_trainer_from_args(NAME, "3d_fullres", 0, "nnUNetTrainer", "Tiny", device=CPU)
+    trainer.num_epochs = trainer.num_iterations_per_epoch = trainer.num_val_iterations_per_epoch = 1
+    trainer.run_training()
+    assert trainer.network.fusion.gain != 0.1
+    predictor = nnUNetPredictor(device=CPU, perform_everything_on_device=False, allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(Path(trainer.output_folder).parent), (0,))
+    logits = predictor.predict_logits_from_preprocessed_data(torch.from_numpy(brain(5, len(MODALITIES))))
+    assert logits.shape[0] == trainer.label_manager.num_segmentation_heads
+    assert torch.isfinite(logits).all()
+
+
 def test_steps_with_a_non_finite_loss_change_nothing_and_stop_the_run_when_they_persist(
     environment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -425,6 +442,7 @@ def test_steps_with_a_non_finite_loss_change_nothing_and_stop_the_run_when_they_
             "every objective has weight 0",
         ),
         ({"crop_size": [9, 16, 16]}, 4, r"crop_size \[9, 16, 16\].*nearest"),
+        ({"objectives": {"slem": {"label_space": "injective"}}}, 3, "the data set has 3. Use 'product'"),
     ],
 )
 def test_bad_settings_stop_before_any_work(environment: Path, pretraining: dict, channels: int, message: str) -> None:
@@ -432,6 +450,16 @@ def test_bad_settings_stop_before_any_work(environment: Path, pretraining: dict,
     with pytest.raises(InputError, match=message):
         pretrain()
     assert not any(results.rglob("*"))
+
+
+def test_a_modality_that_is_recorded_as_missing_but_there_is_named(environment: Path) -> None:
+    prepare(environment)
+    file = environment / "nnUNet_preprocessed" / NAME / "dataset.json"
+    recorded = json.loads(file.read_text(encoding="utf-8"))
+    recorded.setdefault(KEY, {}).setdefault("cases", {})["case01"] = {"missing": ["T2"]}
+    file.write_text(json.dumps(recorded))
+    with pytest.raises(InputError, match="case case01: T2 is recorded as missing, but the preprocessed image has it"):
+        pretrain()
 
 
 def test_no_environment_is_said_before_anything_is_made(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `nnssl_plugin plan`."""
     parser.add_argument("-d", required=True, metavar="DATASET", help="id or name of the planned data set")
     parser.add_argument("-p", required=True, metavar="PLANS", help="plans to copy, e.g. nnUNetPlans")
-    parser.add_argument("-o", required=True, metavar="PLANS", help="name of the copy: one copy per run")
+    parser.add_argument(
+        "-o",
+        metavar="PLANS",
+        help="name of the copy: one copy per run. Default: that of the source and SSL (CFB with --cfb)",
+    )
     parser.add_argument(
         "--set",
         nargs="+",
@@ -47,12 +51,13 @@ def run(args: argparse.Namespace) -> int:
     from nnssl_plugin.presets import preset_assignments
 
     dataset = dataset_name(args.d)
-    target = preprocessed_folder(dataset) / f"{args.o}.json"
-    _check_name(args.o, args.p, target, args.overwrite)
+    name = args.p + ("CFB" if args.cfb else "SSL") if args.o is None else args.o
+    target = preprocessed_folder(dataset) / f"{name}.json"
+    _check_name(name, args.p, target, args.overwrite)
     source = load_plans(dataset, args.p)
     copy = copy_plans(
         source,
-        args.o,
+        name,
         [*(preset_assignments(args.preset) if args.preset else []), *args.set],
         configurations=args.c,
         batch_size=args.batch_size,
