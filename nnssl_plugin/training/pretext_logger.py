@@ -43,7 +43,7 @@ class PretextLogger(LocalLogger):
         axes = figure.subplots(rows, columns, squeeze=False).flat
         for axis, (name, curves) in zip(axes, figures.items(), strict=False):
             for label, values in curves.items():
-                axis.plot(values, ":" if label == "chance" else "-", label=label)
+                axis.plot(values, ":" if label == "chance" else "-", marker=".", label=label)
             axis.set_title(name.replace("_", " "))
             axis.set_xlabel("epoch")
             axis.legend()
