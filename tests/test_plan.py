@@ -1,6 +1,7 @@
 import argparse
 import itertools
 import json
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -293,6 +294,24 @@ def test_command_puts_the_fusion_block_into_every_network(planned: Path, capsys:
     with pytest.raises(InputError, match=r"2d: --cfb knows .* not somewhere\.Primus"):
         command("-p", "Other", "-o", "M", "--cfb")
     assert not (planned / "M.json").exists()
+
+
+def test_a_copy_is_named_by_what_it_is(planned: Path) -> None:
+    command("-p", "nnUNetPlans", "--cfb")
+    command("-p", "nnUNetPlans")
+    assert {"nnUNetPlansCFB.json", "nnUNetPlansSSL.json"} <= {path.name for path in planned.iterdir()}
+
+
+def test_a_network_that_cannot_be_pretrained_is_said(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = make_plans()
+    other["configurations"]["3d_fullres"]["architecture"] = {
+        "network_class_name": "somewhere.Primus",
+        "arch_kwargs": {"embed_dim": 32},
+        "_kw_requires_import": [],
+    }
+    (planned / "Other.json").write_text(json.dumps(other))
+    command("-p", "Other")
+    assert re.search(r"3d_fullres: not possible: .*the plans describe somewhere\.Primus", capsys.readouterr().out)
 
 
 def test_settings_add_up_over_copies(planned: Path) -> None:

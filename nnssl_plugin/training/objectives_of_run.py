@@ -38,7 +38,16 @@ def check_objectives(active: dict[str, Any], dataset: str, modalities: list[str]
 
 
 def view_budget(settings: PretrainingSettings, configuration: ConfigurationManager) -> ViewBudget:
-    """Crop size and patches per step of the run."""
+    """Crop size and patches per step of the run.
+
+    Raises:
+        InputError: the network of the plans has no stages.
+    """
+    if "strides" not in configuration.network_arch_init_kwargs:
+        raise InputError(
+            f"pre-training works with nnU-Net's plain and residual encoder U-Nets, with the contextual fusion block or "
+            f"without; the plans describe {configuration.network_arch_class_name}"
+        )
     return fit_views(
         configuration.patch_size,
         configuration.batch_size,
