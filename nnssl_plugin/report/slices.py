@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -36,4 +37,6 @@ def show_slices(rows: Sequence[Tensor], titles: Sequence[Sequence[str]], plane: 
 
 
 def _grey_scale(images: Tensor) -> tuple[float, float]:
-    return float(images.min()), float(images.max())
+    """Without the few brightest and darkest voxels, which would take all the contrast."""
+    least, most = np.quantile(images.detach().float().cpu().numpy(), (0.002, 0.998))
+    return float(least), float(most)
