@@ -1,6 +1,7 @@
 """`nnssl_plugin export`, `import-nnssl` and `show` on files, against nnU-Net's own functions."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,10 @@ def test_fusion_plans_and_stock_plans(folder: Path, capsys: pytest.CaptureFixtur
     weights = torch.load(fused, weights_only=True)["network_weights"]
     assert {key for key in weights if key.startswith("fusion.")} == set(weights) - set(saved)
     assert export(fused, "-o", stock) == 0
+    again = folder / "again.pth"
+    capsys.readouterr()
+    assert export(fused, "-o", again, plans="Fused") == 0
+    assert re.search(r"fusion .*100\.0", capsys.readouterr().out)
     back = torch.load(stock, weights_only=True)["network_weights"]
     assert all(torch.equal(back[key], value) for key, value in saved.items() if ".seg_layers." not in key)
 

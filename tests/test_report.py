@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from matplotlib.figure import Figure
 
 from nnssl_plugin.errors import InputError
@@ -13,6 +14,7 @@ from nnssl_plugin.report.comparison import bootstrap_interval, compare, text_tab
 from nnssl_plugin.report.contours import SegmentedCase, show_segmentations
 from nnssl_plugin.report.figures import case_scores, finetuning_curves, pretext_curves
 from nnssl_plugin.report.page import columns, facts, page, paragraph, picture, section, table
+from nnssl_plugin.report.slices import show_slices
 
 REGIONS = {"WT": [1, 2, 3], "TC": [1, 3], "ET": [3]}
 
@@ -24,6 +26,16 @@ def result(**cases: list[float]) -> dict:
     }
     means = {region: {"Dice": np.mean([one[region]["Dice"] for one in scores.values()])} for region in REGIONS}
     return {"mean": means, "cases": scores}
+
+
+def test_images_of_a_row_share_a_grey_scale_and_single_ones_are_wrapped() -> None:
+    row = torch.stack([torch.linspace(0, 1, 64).view(8, 8), torch.linspace(0, 3, 64).view(8, 8)])
+    axes = show_slices([row, row[:, :4] + 1], [["a", "b"], ["c", "d"]], (0, 1)).axes
+    scales = [axis.images[0].get_clim() for axis in axes]
+    assert scales[0] == scales[1] != scales[2] == scales[3]
+    assert scales[0] == pytest.approx((0, 3), abs=0.1)
+    wrapped = show_slices([row[:1]] * 5, [["one"]] * 5, (0, 1))
+    assert [len(axis.images) for axis in wrapped.axes] == [1] * 5 + [0] * 3
 
 
 class TestComparison:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from nnssl_plugin.objectives.label_space import possible_labels
 from nnssl_plugin.objectives.objective import Features, NetworkShape, PretrainingBatch
 from nnssl_plugin.objectives.slem import SLeM, SLeMSettings
 from tests.batches import make_batch, network_shape
@@ -78,15 +79,17 @@ def test_no_features_no_knowledge() -> None:
     assert result.loss.item() == pytest.approx(math.log(24))
 
 
-def test_every_parameter_of_the_head_learns_and_an_empty_foreground_is_no_harm() -> None:
-    for foreground in (True, False):
-        batch, shape = make_batch(axes=3, channels=3), network_shape(3, 3)
-        batch.foreground[:] = foreground
-        slem = objective(shape, label_space="max_hamming")
-        views = slem.draw_views(batch, torch.Generator().manual_seed(0))
-        assert torch.isfinite(views.images).all()
-        slem(Features([features(batch, shape)]), views, batch).loss.backward()
-        assert all(p.grad is not None and p.grad.abs().max() > 0 for p in slem.parameters())
+def test_chance_of_blocks_is_that_of_the_labels_a_case_can_have() -> None:
+    batch = make_batch(axes=2, channels=3)
+    batch.present[:, 2] = False
+    slem = objective(network_shape(2, 3), label_space="max_hamming")
+    possible = possible_labels(slem.labels, batch.present[:1], injective=False)[0]
+    labels = slem.labels[possible]
+    pairs = [(a == b).float().mean().item() for a in labels for b in labels]
+    views = slem.draw_views(batch, torch.Generator().manual_seed(0))
+    result = slem(Features([features(batch, network_shape(2, 3))]), views, batch)
+    assert len(labels) > 1
+    assert result.metrics["block_accuracy_chance"].item() == pytest.approx(sum(pairs) / len(pairs))
 
 
 def test_background_is_one_value_in_every_block() -> None:

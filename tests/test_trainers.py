@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint, run_training
@@ -351,6 +352,38 @@ def test_best_is_the_checkpoint_with_the_lowest_moving_average(environment: Path
     best = checkpoint(output(results) / "checkpoint_best.pth")
     assert best["current_epoch"] - 1 == int(np.argmin(averages))
     assert "lower is better" in best["nnssl_plugin"]["best_measure"]
+
+
+def test_an_epoch_without_a_finite_loss_does_not_decide_which_is_best(environment: Path) -> None:
+    prepare(environment)
+    trainer = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
+    trainer.initialize()
+    for epoch, loss in enumerate((np.nan, 2.0, np.nan, 1.0)):
+        trainer.current_epoch = epoch
+        trainer.on_validation_epoch_end([{"loss": torch.tensor(loss)}])
+    averages = trainer.logger.get_value("ema_val_losses", step=None)
+    assert averages == pytest.approx([np.nan, 2, 2, 1.9], nan_ok=True)
+
+
+def test_mirroring_can_be_switched_off(environment: Path) -> None:
+    prepare(environment, pretraining={"mirroring": False})
+    trainer = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
+    trainer.initialize()
+    loader = trainer.make_loader(augment=True)
+    assert loader.augmentation is not None
+    assert not [t for t in loader.augmentation.spatial.transforms if isinstance(t, MirrorTransform)]
+
+
+def test_heads_of_another_version_are_said(environment: Path) -> None:
+    results = prepare(environment, pretraining={"epochs": 1})
+    pretrain()
+    file = output(results) / "checkpoint_final.pth"
+    saved = checkpoint(file)
+    saved["nnssl_plugin"]["heads"].popitem()
+    torch.save(saved, file)
+    trainer = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
+    with pytest.raises(InputError, match="heads of this checkpoint are not those of nnssl_plugin"):
+        trainer.load_checkpoint(str(file))
 
 
 def test_one_modality_pretrains_with_what_works_there(environment: Path) -> None:

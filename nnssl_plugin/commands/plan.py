@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         metavar="PLANS",
-        help="name of the copy: one copy per run. Default: that of the source and SSL (CFB with --cfb)",
+        help="name of the copy: one copy per run. Default: the source's name with SSL appended (CFB with --cfb)",
     )
     parser.add_argument(
         "--set",

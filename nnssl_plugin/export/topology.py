@@ -94,7 +94,8 @@ def table(layers: Sequence[Layer]) -> list[tuple[str, int, float, str]]:
         (
             name,
             sum(layer.parameters for layer in members),
-            share(members, name.split(".")[0]),
+            sum(layer.parameters for layer in members if layer.transferred)
+            / sum(layer.parameters for layer in members),
             "; ".join(dict.fromkeys(layer.note for layer in members if layer.note)),
         )
         for name, members in parts.items()

@@ -15,6 +15,9 @@ class PretrainingNetwork(nn.Module):
     segmentation layers; the decoder without an objective that needs it; the lowest stages where only features above them
     are compared) is frozen, because DDP wants a gradient for every parameter that asks for one.
 
+    Attributes:
+        deepest_stage: the deepest encoder stage that a loss reaches, counted from the bottleneck (0) upwards.
+
     Args:
         network: a U-Net with `encoder` and `decoder` as nnU-Net's plans describe them.
         objectives: name → objective.
@@ -29,9 +32,12 @@ class PretrainingNetwork(nn.Module):
         unused = set(self.network.decoder.parameters()) - set(self.network.encoder.parameters())
         if any(objective.needs_decoder for objective in objectives.values()):
             unused = set(self.network.decoder.seg_layers.parameters())
-        deepest = min((objective.deepest_stage for objective in objectives.values()), default=0)
-        if deepest:
-            below = [*self.network.encoder.stages[-deepest:], *([network.fusion] if hasattr(network, "fusion") else [])]
+        self.deepest_stage = min((objective.deepest_stage for objective in objectives.values()), default=0)
+        if self.deepest_stage:
+            below = [
+                *self.network.encoder.stages[-self.deepest_stage :],
+                *([network.fusion] if hasattr(network, "fusion") else []),
+            ]
             unused |= {parameter for module in below for parameter in module.parameters()}
         for parameter in network.parameters():
             parameter.requires_grad_(parameter not in unused)

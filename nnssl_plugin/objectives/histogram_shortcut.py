@@ -14,7 +14,7 @@ PROBABILITIES = np.linspace(0.05, 0.95, 10)
 # A block with less foreground than this has no histogram to speak of.
 FEWEST_VOXELS = 16
 FOLDS = 4
-# Log-probability of a modality that none of the fitted blocks shows.
+# The least log-probability, and that of a modality that none of the fitted blocks shows.
 UNSEEN = -20.0
 
 
@@ -56,7 +56,7 @@ def histogram_accuracy(histograms: Tensor, label: Tensor, possible: Tensor, labe
             continue
         classifier.fit(rows, modalities)
         found = np.full((int(known[named].sum()), scores.shape[2]), UNSEEN)
-        found[:, classifier.classes_] = classifier.predict_log_proba(features[named][known[named]])
+        found[:, classifier.classes_] = np.maximum(classifier.predict_log_proba(features[named][known[named]]), UNSEEN)
         which, block = np.nonzero(known[named])
         scores[named[which], block] = found
     summed = torch.from_numpy(scores)[:, torch.arange(BLOCKS), labels].sum(dim=2)

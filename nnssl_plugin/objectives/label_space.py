@@ -26,18 +26,8 @@ def product_labels(modalities: int) -> Tensor:
     return torch.tensor(list(product(range(modalities), repeat=BLOCKS)))
 
 
-def injective_labels(modalities: int) -> Tensor:
-    """Every mosaic of at least two modalities; which of them a case can show: `possible_labels`.
-
-    Returns:
-        `[K, 4]`, the modality of each block; C!/(C-4)! of them show four different ones.
-    """
-    labels = product_labels(modalities)
-    return labels[different_modalities(labels) > 1]
-
-
 def max_hamming_labels(modalities: int, count: int) -> Tensor:
-    """`count` mosaics any two of which differ in many blocks, every modality about as often as any other in every block.
+    """`count` mosaics any two of which differ in many blocks; of C² every modality is as frequent in every block.
 
     The largest distance at which one of these codes has enough words: for an odd C, the linear code (a, b, a+b, a+2b) mod C
     of distance 3, which no code of C² words exceeds; else a lexicode (Conway & Sloane, IEEE Trans. Inf. Theory 1986).
@@ -83,6 +73,8 @@ def _balanced(code: Tensor, modalities: int, count: int) -> Tensor:
 def label_space(name: str, modalities: int, count: int | None = None) -> Tensor:
     """Table of SLeM's classes (methods.md 1, ours): row = label, column = block, entry = modality.
 
+    The injective space has the table of the product; which of its labels a case can have says `possible_labels`.
+
     Args:
         name: `injective`, `product`, `max_hamming` or `auto`: injective from four modalities on, product below.
         modalities: C.
@@ -102,14 +94,12 @@ def label_space(name: str, modalities: int, count: int | None = None) -> Tensor:
         return max_hamming_labels(modalities, count)
     if count is not None:
         raise InputError(f"pretraining.objectives.slem.label_count is for label_space max_hamming, not {name}")
-    if not is_injective(name, modalities):
-        return product_labels(modalities)
-    if modalities < BLOCKS:
+    if is_injective(name, modalities) and modalities < BLOCKS:
         raise InputError(
             f"pretraining.objectives.slem.label_space 'injective' fills four blocks from four different modalities; the "
             f"data set has {modalities}. Use 'product'"
         )
-    return injective_labels(modalities)
+    return product_labels(modalities)
 
 
 def is_injective(name: str, modalities: int) -> bool:

@@ -127,8 +127,7 @@ class LocalContrast(Objective):
             embedded = self._embed(features, views, batch, which)
             losses.append(self.loss(**embedded))
             with torch.no_grad():
-                with torch.autocast(features.stages[0].device.type, enabled=False):
-                    similarity = self.loss.similarity(**embedded)
+                similarity = self.loss.similarity(**embedded)
                 found = similarity.argmax(dim=1) == torch.arange(len(similarity), device=similarity.device)
                 candidates = similarity.isfinite().sum(dim=1)
                 valid = embedded["valid"].float()

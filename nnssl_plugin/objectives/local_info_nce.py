@@ -18,12 +18,11 @@ class LocalInfoNCE(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor, patch: Tensor, patient: Tensor, valid: Tensor) -> Tensor:
         """Loss of two `[N, D]` sets of unit vectors; `patch`, `patient`, `valid` `[N]`. 0 where nothing is valid."""
-        with torch.autocast(first.device.type, enabled=False):
-            similarity = self.similarity(first, second, patch, patient, valid)
-            index = torch.arange(len(first), device=first.device)
-            # Every row keeps its own diagonal entry, so that none is empty; invalid rows are not counted.
-            directions = [nn.functional.cross_entropy(s, index, reduction="none") for s in (similarity, similarity.T)]
-            return (torch.stack(directions).mean(dim=0) * valid).sum() / valid.sum().clamp(min=1)
+        similarity = self.similarity(first, second, patch, patient, valid)
+        index = torch.arange(len(first), device=first.device)
+        # Every row keeps its own diagonal entry, so that none is empty; invalid rows are not counted.
+        directions = [nn.functional.cross_entropy(s, index, reduction="none") for s in (similarity, similarity.T)]
+        return (torch.stack(directions).mean(dim=0) * valid).sum() / valid.sum().clamp(min=1)
 
     def similarity(self, first: Tensor, second: Tensor, patch: Tensor, patient: Tensor, valid: Tensor) -> Tensor:
         """`[N, N]` similarities over τ, −inf where a place is neither the positive nor a negative."""
@@ -31,4 +30,5 @@ class LocalInfoNCE(nn.Module):
         excluded = other_patch & (patient[:, None] == patient[None, :])
         excluded |= ~(valid[:, None] & valid[None, :])
         excluded.fill_diagonal_(False)
-        return (first.float() @ second.float().T / self.temperature).masked_fill(excluded, -torch.inf)
+        with torch.autocast(first.device.type, enabled=False):
+            return (first.float() @ second.float().T / self.temperature).masked_fill(excluded, -torch.inf)

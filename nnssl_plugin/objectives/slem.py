@@ -81,14 +81,14 @@ class SLeM(Objective):
 
     @classmethod
     def check_settings(cls, settings: SLeMSettings, modalities: int) -> None:
-        """As `label_space`."""
+        """Check that there is such a label space; raises `InputError` as `label_space` does."""
         label_space(settings.label_space, modalities, settings.label_count)
 
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
         """One mosaic of each patch, drawn among the labels whose modalities the case has."""
         possible = possible_labels(self.labels, batch.present, self.injective)
         choices = possible.sum(dim=1)
-        # A case with one modality has nothing to classify. It still gets a view, without weight, so that shapes stay the
+        # A case with one label at most has nothing to classify. It still gets a view, without weight, so that shapes stay the
         # same.
         valid = choices > 1
         possible |= ~valid[:, None]
@@ -147,10 +147,16 @@ class SLeM(Objective):
             "accuracy": (guess == label).float(),
             "accuracy_chance": 1 / views.targets["possible"].sum(dim=1),
             "block_accuracy": blocks,
-            "block_accuracy_chance": 1 / batch.present.sum(dim=1),
+            "block_accuracy_chance": self._block_chance(views.targets["possible"]),
         }
         metrics = {name: (values * valid).sum() / valid.sum() for name, values in measures.items()}
         return ObjectiveResult(loss, {"cross_entropy": loss}, metrics)
+
+    def _block_chance(self, possible: Tensor) -> Tensor:
+        """`[B]`: how many blocks two of the labels that a case can show have in common, on average."""
+        modality = F.one_hot(self.labels, len(self.modalities)).float().flatten(1)
+        frequency = possible.float() @ modality / possible.sum(dim=1, keepdim=True)
+        return frequency.square().sum(dim=1) / BLOCKS
 
     def evidence(self, features: Features, views: Views, batch: PretrainingBatch) -> dict[str, Tensor]:
         """Histograms of the blocks of every mosaic, its label, the labels it could have, and the one the head names."""
@@ -182,7 +188,7 @@ class SLeM(Objective):
 
         titles = [
             f"true {name(true)}\npredicted {name(guess)}"
-            for true, guess in zip(views.targets["label"], predicted, strict=True)
+            for true, guess in zip(views.targets["label"][:8], predicted[:8], strict=True)
         ]
-        rows = [views.images[i, :1] for i in range(min(8, len(titles)))]
+        rows = list(views.images[:8, :1])
         return show_slices(rows, [[title] for title in titles], plane=mosaic_axes(views.images.shape[2:]))

@@ -13,14 +13,12 @@ def show_slices(rows: Sequence[Tensor], titles: Sequence[Sequence[str]], plane: 
         titles: title of each image of each row.
         plane: the two spatial axes shown.
     """
-    if all(len(row) == 1 for row in rows):
-        scaled = [(row[0], title[0], _grey_scale(row)) for row, title in zip(rows, titles, strict=False)]
-        images = [scaled[i : i + 4] for i in range(0, len(rows), 4)]
-    else:
-        images = [
-            [(image, title, _grey_scale(row)) for image, title in zip(row, names, strict=True)]
-            for row, names in zip(rows, titles, strict=False)
-        ]
+    images = [
+        [(image, title, _grey_scale(row)) for image, title in zip(row, names, strict=True)]
+        for row, names in zip(rows, titles, strict=True)
+    ]
+    if all(len(line) == 1 for line in images):
+        images = [[line[0] for line in images[i : i + 4]] for i in range(0, len(images), 4)]
     columns = max(len(line) for line in images)
     figure = Figure(figsize=(2.4 * columns, 2.7 * len(images)), layout="constrained")
     axes = figure.subplots(len(images), columns, squeeze=False)
@@ -37,6 +35,6 @@ def show_slices(rows: Sequence[Tensor], titles: Sequence[Sequence[str]], plane: 
 
 
 def _grey_scale(images: Tensor) -> tuple[float, float]:
-    """Without the few brightest and darkest voxels, which would take all the contrast."""
+    """Black and white of `images`, without the few darkest and brightest voxels, which would take all the contrast."""
     least, most = np.quantile(images.detach().float().cpu().numpy(), (0.002, 0.998))
     return float(least), float(most)

@@ -41,7 +41,7 @@ def view_budget(settings: PretrainingSettings, configuration: ConfigurationManag
     """Crop size and patches per step of the run.
 
     Raises:
-        InputError: the network of the plans has no stages.
+        InputError: the network of the plans has no stages, or the settings as in `fit_views`.
     """
     if "strides" not in configuration.network_arch_init_kwargs:
         raise InputError(
@@ -61,7 +61,8 @@ def view_budget(settings: PretrainingSettings, configuration: ConfigurationManag
 def feature_map_share(settings: PretrainingSettings, configuration: ConfigurationManager, channels: int) -> float:
     """Values in the feature maps of a pre-training step, over those of a supervised step of the same plans.
 
-    What nnU-Net's planner sizes a batch by; memory is nearly proportional to it. Heads are left out: they are small.
+    What nnU-Net's planner sizes a batch by; memory is nearly proportional to it. Heads are left out: they are small, but for
+    the similarities of local contrast's places, a square of patches times `locations` for each stage.
     """
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 

@@ -94,8 +94,8 @@ def validate_pretext(trainer: "PretrainTrainer") -> None:
 
 
 def _pooled(network: Any, images: Tensor) -> Tensor:
-    """`[N, C, *P]` → `[N, F]`, the bottleneck averaged over space."""
-    pooled: Tensor = network.stages(images)[-1].flatten(2).mean(dim=2)
+    """`[N, C, *P]` → `[N, F]`, the deepest trained stage averaged over space."""
+    pooled: Tensor = network.stages(images)[-1 - network.deepest_stage].flatten(2).mean(dim=2)
     return pooled
 
 
@@ -115,7 +115,7 @@ def _page(trainer: "PretrainTrainer", folder: Path, summary: dict[str, Any]) -> 
         pictures[f"{name}.png"] = f"{title}: {(objective.picture.__doc__ or '').partition(chr(10))[0]}"
     pictures["denormalization.png"] = "DAD: a patch before and after denormalisation, by mode and pair of modalities"
     pictures["embedding.png"] = (
-        "Features: pooled bottleneck of one-modality views, by patient and by modality. Good features group by patient"
+        "Features: the deepest trained stage, pooled, of one-modality views, by patient and by modality. Good features group by patient"
     )
     weights = ", ".join(f"{name} (weight {s.weight:g})" for name, s in trainer.active_objectives.items())
     measures = {**summary["mean"], "effective rank": summary["effective_rank"]}

@@ -2,6 +2,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nnssl_plugin import __version__
+from nnssl_plugin.errors import InputError
 from nnssl_plugin.export.nnssl_format import ADAPTATION_PLAN, adaptation_plan
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.training.checkpoint import random_state, to_plain
@@ -61,10 +62,21 @@ def pretraining_checkpoint(trainer: "PretrainTrainer") -> dict[str, Any]:
 
 
 def restore_pretraining(trainer: "PretrainTrainer", checkpoint: Mapping[str, Any]) -> None:
-    """Undo of `pretraining_checkpoint`."""
+    """Undo of `pretraining_checkpoint`.
+
+    Raises:
+        InputError: the heads are those of another version.
+    """
     trainer.network.load_state_dict(checkpoint["network_weights"])
-    trainer.pretraining_network.objectives.load_state_dict(checkpoint["nnssl_plugin"]["heads"])
-    trainer.optimizer.load_state_dict(checkpoint["optimizer_state"])
+    try:
+        trainer.pretraining_network.objectives.load_state_dict(checkpoint["nnssl_plugin"]["heads"])
+        trainer.optimizer.load_state_dict(checkpoint["optimizer_state"])
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"the heads of this checkpoint are not those of nnssl_plugin {__version__} (it was made by "
+            f"{checkpoint['nnssl_plugin'].get('version', 'another version')}): go on with that version, or pre-train again. "
+            f"The network itself fits: -pretrained_weights and `nnssl_plugin export` take it"
+        ) from error
     if trainer.grad_scaler is not None and checkpoint["grad_scaler_state"] is not None:
         trainer.grad_scaler.load_state_dict(checkpoint["grad_scaler_state"])
     trainer.logger.load_checkpoint(checkpoint["logging"])

@@ -54,8 +54,10 @@ from nnssl_plugin.transforms.denormalization import DenormalizationTransform
 
 GRADIENT_NORM = 12
 SKIPPED = "skipped"
-# Share of an epoch's steps with a non-finite loss above which going on is a waste.
+# Share of an epoch's steps with a non-finite loss or gradient above which going on is a waste.
 MOST_SKIPPED = 0.5
+# Each step without a finite gradient halves the scaler's scale, from 65536; no loss needs one that small.
+SMALLEST_SCALE = 1e-3
 
 
 class PretrainTrainer(nnUNetTrainer):
@@ -271,7 +273,7 @@ class PretrainTrainer(nnUNetTrainer):
         return values, evidence
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One optimisation step; one with a non-finite loss changes no weight and is counted."""
+        """One optimisation step; one with a non-finite gradient changes no weight, and is counted as is a non-finite loss."""
         self.optimizer.zero_grad(set_to_none=True)
         total, results = self.forward(batch)
         lost = ~torch.isfinite(total.detach())
@@ -297,7 +299,7 @@ class PretrainTrainer(nnUNetTrainer):
         return named_values(*self.forward(batch))
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Tensor]]) -> None:
-        """Log the epoch's means; stop where most steps of the epoch had a non-finite loss."""
+        """Log the epoch's means; stop where most steps of the epoch had a non-finite loss or gradient."""
         self._check_skipped(train_outputs)
         outputs = [{k: v for k, v in step.items() if not k.startswith(SKIPPED)} for step in train_outputs]
         means = self.epoch_means(outputs)
@@ -313,6 +315,8 @@ class PretrainTrainer(nnUNetTrainer):
             dist.all_reduce(flags, dist.ReduceOp.MAX)
         counts = dict(zip(keys, flags.sum(dim=1).int().tolist(), strict=True))
         steps, skipped = len(outputs), counts.pop(SKIPPED)
+        if self.grad_scaler is not None and self.grad_scaler.get_scale() < SMALLEST_SCALE:
+            skipped = steps
         culprits = [f"{key.removeprefix(SKIPPED + '/')} in {count}" for key, count in counts.items() if count]
         named = f" ({', '.join(culprits)})" if culprits else ""
         if skipped:
