@@ -79,7 +79,7 @@ def transfer(source: Mapping[str, Tensor], network: nn.Module, channels: Sequenc
 
 def share(layers: Sequence[Layer], part: str) -> float:
     """Share of the parameters of `part` (a prefix, like `encoder`) that were transferred, 0 to 1."""
-    chosen = [layer for layer in layers if layer.name.startswith(f"{part}.")]
+    chosen = [layer for layer in layers if f"{layer.name}.".startswith(f"{part}.")]
     total = sum(layer.parameters for layer in chosen)
     return sum(layer.parameters for layer in chosen if layer.transferred) / total if total else 0.0
 
@@ -94,8 +94,7 @@ def table(layers: Sequence[Layer]) -> list[tuple[str, int, float, str]]:
         (
             name,
             sum(layer.parameters for layer in members),
-            sum(layer.parameters for layer in members if layer.transferred)
-            / sum(layer.parameters for layer in members),
+            share(members, name.split(".")[0]),
             "; ".join(dict.fromkeys(layer.note for layer in members if layer.note)),
         )
         for name, members in parts.items()
