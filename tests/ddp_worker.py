@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from nnssl_plugin.networks.pretraining_network import PretrainingNetwork
 from nnssl_plugin.objectives.objective import NetworkShape, PretrainingBatch, Views
 from nnssl_plugin.objectives.registry import OBJECTIVES
+from nnssl_plugin.training.skipped_steps import count_skipped
 from tests.batches import NAMES, make_batch
 from tests.synthetic import architecture
 
@@ -68,3 +69,7 @@ if __name__ == "__main__":
     if world > 1:
         dist.init_process_group("gloo", init_method=Path(sys.argv[3]).as_uri(), rank=rank, world_size=world)
     torch.save(gradients(rank, world), f"{sys.argv[4]}_{world}_{rank}.pt")
+    # Three steps, of which each process spoils the one of its rank.
+    spoiled = torch.eye(3)[rank]
+    skipped = count_skipped([{"skipped": step, "skipped/slem": step} for step in spoiled], None)
+    assert skipped == (world, {"slem": world}), skipped

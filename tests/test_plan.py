@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
+from nnunetv2.experiment_planning.experiment_planners.residual_unets.residual_encoder_unet_planners import (
+    ResEncUNetPlanner,
+)
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -19,7 +23,7 @@ from nnssl_plugin.planning.network_size import nearest_patch_size, topology_of
 from nnssl_plugin.planning.plans_copy import copy_plans
 from nnssl_plugin.presets import PRESETS, preset_assignments
 from nnssl_plugin.settings import PLANS_KEY, Settings, settings_from_plans, settings_with
-from nnssl_plugin.training.objectives_of_run import active_objectives
+from nnssl_plugin.training.objectives_of_run import BYTES_PER_VALUE, active_objectives
 
 DATASET = "Dataset501_Brains"
 
@@ -248,7 +252,9 @@ def test_command_says_what_will_run(planned: Path, capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     assert "pre-training: restoration (weight 1)" in printed
     # One view of two patches of the plans' own size, decoder included: a supervised step.
-    assert "3d_fullres: 2 patches of 64x64x64 a step, about 1.0 times the memory" in printed
+    memory = re.search(r"3d_fullres: 2 patches of 64x64x64 a step, about (\S+) GB .* reckon (\S+) GB", printed)
+    assert memory is not None
+    assert memory[1] == memory[2]
     settings = settings_from_plans(
         json.loads((planned / "Restore.json").read_text(encoding="utf-8"))
     ).pretraining.objectives
@@ -265,6 +271,19 @@ def test_command_says_what_will_run(planned: Path, capsys: pytest.CaptureFixture
     (planned / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}}))
     command("-p", "nnUNetPlans", "-o", "One")
     assert "not possible: Dataset501_Brains has 1 modality (CT)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("planner", [ExperimentPlanner, ResEncUNetPlanner])
+@pytest.mark.parametrize("axes", ["2d", "3d"])
+def test_memory_is_at_least_what_the_planner_reckons(planner: type, axes: str, nnunet_folders: Path) -> None:
+    for folder in ("nnUNet_raw", "nnUNet_preprocessed"):
+        (nnunet_folders / folder / DATASET).mkdir(parents=True, exist_ok=True)
+    dataset = {"numTraining": 0, "file_ending": ".nii.gz", "dataset": {}, "channel_names": {}}
+    (nnunet_folders / "nnUNet_raw" / DATASET / "dataset.json").write_text(json.dumps(dataset))
+    (nnunet_folders / "nnUNet_preprocessed" / DATASET / "dataset_fingerprint.json").write_text("{}")
+    numbers = vars(planner(501))
+    values = numbers[f"UNet_reference_val_{axes}"] * numbers[f"UNet_reference_val_corresp_bs_{axes}"]
+    assert 1 <= BYTES_PER_VALUE / (numbers["UNet_reference_val_corresp_GB"] * 1e9 / values) < 1.7
 
 
 def test_the_command_knows_every_preset() -> None:

@@ -452,11 +452,11 @@ def test_steps_with_a_non_finite_loss_change_nothing_and_stop_the_run_when_they_
 
     monkeypatch.setattr(trainer, "forward", sometimes)
     with pytest.raises(
-        RuntimeError, match=r"epoch 1: loss .* of 2 of its 2 steps was not finite \(slem in 2\); checkpoint_latest"
+        RuntimeError, match=r"epoch 1, 2 of 2 steps: loss .* not finite \(slem in 2\); checkpoint_latest"
     ):
         trainer.run_training()
     log = next(output(results).glob("training_log*.txt")).read_text(encoding="utf-8")
-    assert "1 of 2 steps skipped" in log
+    assert "skipped 1 of 2 steps" in log
     assert all(torch.isfinite(value).all() for value in trainer.network.state_dict().values())
     assert np.isfinite(checkpoint(output(results) / "checkpoint_latest.pth")["logging"]["train_losses"]).all()
 

@@ -123,7 +123,7 @@ def _print_pretraining(copy: dict[str, Any], folder: Path) -> None:
     from nnssl_plugin.training.objectives_of_run import (
         active_objectives,
         check_objectives,
-        feature_map_share,
+        expected_memory,
         view_budget,
     )
 
@@ -142,13 +142,13 @@ def _print_pretraining(copy: dict[str, Any], folder: Path) -> None:
         configuration = PlansManager(copy).get_configuration(name)
         try:
             budget = view_budget(settings, configuration)
-            share = feature_map_share(settings, configuration, len(modalities))
+            ours, supervised = expected_memory(settings, configuration, len(modalities))
         except InputError as error:
             print(f"  {name}: not possible: {error}")
             continue
         print(
-            f"  {name}: {budget.patients} patches of {_sizes(list(budget.crop_size))} a step, about {share:.1f} times the "
-            "memory of a supervised step of these plans"
+            f"  {name}: {budget.patients} patches of {_sizes(list(budget.crop_size))} a step, about {ours:.1f} GB in mixed "
+            f"precision, where nnU-Net would reckon {supervised:.1f} GB for a supervised step of these plans"
         )
 
 

@@ -10,6 +10,9 @@ from nnssl_plugin.errors import InputError
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.settings import PretrainingSettings
 
+# nnU-Net's planners fill 8 GB with 1.0 to 1.1 (plain) or 1.4 to 1.6 (residual encoder) 10^9 values of feature maps.
+BYTES_PER_VALUE = 8
+
 
 def active_objectives(settings: PretrainingSettings) -> dict[str, Any]:
     """Name → settings of the objectives whose weight is not 0."""
@@ -58,11 +61,13 @@ def view_budget(settings: PretrainingSettings, configuration: ConfigurationManag
     )
 
 
-def feature_map_share(settings: PretrainingSettings, configuration: ConfigurationManager, channels: int) -> float:
-    """Values in the feature maps of a pre-training step, over those of a supervised step of the same plans.
+def expected_memory(
+    settings: PretrainingSettings, configuration: ConfigurationManager, channels: int
+) -> tuple[float, float]:
+    """Memory of a pre-training step and of a supervised step of the same plans, in GB, mixed precision.
 
-    What nnU-Net's planner sizes a batch by; memory is nearly proportional to it. Heads are left out: they are small, but for
-    the similarities of local contrast's places, a square of patches times `locations` for each stage.
+    Reckoned as nnU-Net's planner sizes a batch, by the values in the network's feature maps. Heads are left out: they are
+    small, but for the similarities of local contrast's places, a square of patches times `locations` for each stage.
     """
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
@@ -84,4 +89,4 @@ def feature_map_share(settings: PretrainingSettings, configuration: Configuratio
             maps += network.decoder.compute_conv_feature_map_size(budget.crop_size)
         ours += maps * objective.views_per_patch * budget.patients
     supervised = network.compute_conv_feature_map_size(configuration.patch_size) * configuration.batch_size
-    return float(ours / supervised)
+    return float(ours) * BYTES_PER_VALUE / 1e9, float(supervised) * BYTES_PER_VALUE / 1e9

@@ -49,15 +49,15 @@ from nnssl_plugin.training.run_checks import (
     run_record,
 )
 from nnssl_plugin.training.seeding import seed_everything, start_seed
+from nnssl_plugin.training.skipped_steps import (
+    SKIPPED,
+    count_skipped,
+    describe_skipped,
+    step_if_finite,
+    stop_where_most_are_skipped,
+)
 from nnssl_plugin.transforms.augmentation import stock_augmentation
 from nnssl_plugin.transforms.denormalization import DenormalizationTransform
-
-GRADIENT_NORM = 12
-SKIPPED = "skipped"
-# Share of an epoch's steps with a non-finite loss or gradient above which going on is a waste.
-MOST_SKIPPED = 0.5
-# Each step without a finite gradient halves the scaler's scale, from 65536; no loss needs one that small.
-SMALLEST_SCALE = 1e-3
 
 
 class PretrainTrainer(nnUNetTrainer):
@@ -276,21 +276,7 @@ class PretrainTrainer(nnUNetTrainer):
         """One optimisation step; one with a non-finite gradient changes no weight, and is counted as is a non-finite loss."""
         self.optimizer.zero_grad(set_to_none=True)
         total, results = self.forward(batch)
-        lost = ~torch.isfinite(total.detach())
-        parameters = self.optimizer.param_groups[0]["params"]
-        if self.grad_scaler is None:
-            total.backward()
-            norm = torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
-            lost |= ~torch.isfinite(norm)
-            if torch.isfinite(norm):
-                self.optimizer.step()
-        else:
-            self.grad_scaler.scale(total).backward()
-            # The scaler itself takes no step where a gradient is not finite, as happens while it looks for its scale.
-            self.grad_scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
-            self.grad_scaler.step(self.optimizer)
-            self.grad_scaler.update()
+        lost = step_if_finite(total, self.optimizer, self.grad_scaler)
         culprits = {f"{SKIPPED}/{name}": (~torch.isfinite(r.loss.detach())).float() for name, r in results.items()}
         return {**named_values(total, results), SKIPPED: lost.float(), **culprits}
 
@@ -300,40 +286,16 @@ class PretrainTrainer(nnUNetTrainer):
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Tensor]]) -> None:
         """Log the epoch's means; stop where most steps of the epoch had a non-finite loss or gradient."""
-        self._check_skipped(train_outputs)
+        steps = len(train_outputs)
+        skipped, culprits = count_skipped(train_outputs, self.grad_scaler)
+        if skipped:
+            self.print_to_log_file(f"skipped {describe_skipped(skipped, steps, culprits)}")
+        stop_where_most_are_skipped(skipped, steps, culprits, self.current_epoch, Path(self.output_folder))
         outputs = [{k: v for k, v in step.items() if not k.startswith(SKIPPED)} for step in train_outputs]
         means = self.epoch_means(outputs)
         self.logger.log("train_losses", means.pop("loss"), self.current_epoch)
         for name, value in means.items():
             self.logger.log(f"train/{name}", value, self.current_epoch)
-
-    def _check_skipped(self, outputs: list[dict[str, Tensor]]) -> None:
-        keys = [key for key in outputs[0] if key.startswith(SKIPPED)]
-        flags = torch.stack([torch.stack([step[key] for step in outputs]) for key in keys])
-        if self.is_ddp:
-            # A gradient that one process spoils is spoiled in all of them.
-            dist.all_reduce(flags, dist.ReduceOp.MAX)
-        counts = dict(zip(keys, flags.sum(dim=1).int().tolist(), strict=True))
-        steps, skipped = len(outputs), counts.pop(SKIPPED)
-        if self.grad_scaler is not None and self.grad_scaler.get_scale() < SMALLEST_SCALE:
-            skipped = steps
-        culprits = [f"{key.removeprefix(SKIPPED + '/')} in {count}" for key, count in counts.items() if count]
-        named = f" ({', '.join(culprits)})" if culprits else ""
-        if skipped:
-            self.print_to_log_file(f"{skipped} of {steps} steps skipped: loss or gradient was not finite{named}")
-        if skipped > MOST_SKIPPED * steps:
-            good = [
-                name for name in ("latest", "best") if (Path(self.output_folder) / f"checkpoint_{name}.pth").exists()
-            ]
-            kept = (
-                f"checkpoint_{good[0]}.pth in {self.output_folder} is from before"
-                if good
-                else "no checkpoint was written"
-            )
-            raise RuntimeError(
-                f"pre-training stopped in epoch {self.current_epoch}: loss or gradient of {skipped} of its {steps} steps was not finite{named}; "
-                f"{kept}. Lower pretraining.initial_lr, or switch the objective off"
-            )
 
     def on_validation_epoch_start(self) -> None:
         """Heads and network to evaluation mode."""
