@@ -192,7 +192,7 @@ def test_a_missing_evaluation_is_made_without_training(commands: Commands) -> No
     (commands.root / "tiny" / "evaluation" / "tiny_scratch_1patients_seed1_fold0.json").unlink()
     commands.called.clear()
     run(commands)
-    assert [command[:3] for command in commands.called] == [["nnssl_plugin", "evaluate", "brats"]]
+    assert [command[:3] for command in commands.called] == [["nnssl_plugin", "evaluate", "regions"]]
 
 
 def fold_folder(commands: Commands, plans: str, trainer: str) -> Path:
@@ -263,6 +263,12 @@ def test_what_the_file_names_must_exist(commands: Commands, old: str, new: str, 
     assert commands.called == []
     assert splits(commands) == before
     assert not (commands.root / "tiny").exists()
+
+
+def test_labels_that_the_evaluation_does_not_know_are_refused(commands: Commands) -> None:
+    with pytest.raises(InputError, match=r"`evaluation: chaos` cannot score .* write `evaluation: regions`"):
+        run(commands, STUDY.replace("evaluation: regions", "evaluation: chaos"))
+    assert not commands.called
 
 
 def test_an_unlabelled_data_set_is_refused(commands: Commands) -> None:

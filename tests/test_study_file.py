@@ -12,7 +12,7 @@ name: tiny
 dataset: 901
 configuration: 3d_fullres
 plans: Tiny
-evaluation: brats
+evaluation: regions
 plan_options: --features 4 8
 set: [finetuning.epochs=2]
 labels:
@@ -65,7 +65,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ("control: scratch-small", "control: nothing", r"recipes\.small\.control names 'nothing'"),
         ("schedules: [warmup]", "schedules: [cold]", r"recipes\.small\.schedules names 'cold'"),
         ("schedules: [warmup]", "schedules: []", r"recipes\.small is fine-tuned by no schedule"),
-        ("evaluation: brats", "evaluation: eyes", "evaluation"),
+        ("evaluation: regions", "evaluation: eyes", "evaluation"),
         ("name: tiny", "name: my__study", "name"),
         ("restoration: {set", "scratch: {set", "'scratch' is a recipe and a control"),
         ("--features 4 8", "--features 4 8 -o Other", "plan_options holds -o, which the study itself gives"),

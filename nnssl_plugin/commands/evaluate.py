@@ -107,12 +107,7 @@ def _convention(challenge: str, name: str | None, path: Path | None, dataset_jso
             "no dataset.json beside the predictions or in their model's folder tells what the labels mean; name "
             f"{f'the convention with --convention {names} or ' if names else 'it with '}--dataset-json FILE"
         )
-    readers = {
-        "brats": regions.convention_from_dataset_json,
-        "chaos": regions.organs_from_dataset_json,
-        "regions": regions.labels_from_dataset_json,
-    }
-    return readers[challenge](dataset_json, str(path))
+    return regions.READERS[challenge](dataset_json, str(path))
 
 
 def _references(predictions: Path, dataset_json: dict[str, Any]) -> Path:

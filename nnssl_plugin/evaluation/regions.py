@@ -131,6 +131,14 @@ def convention_from_dataset_json(dataset_json: Mapping[str, Any], source: str) -
     return LabelConvention(source, regions, frozenset({0}.union(*values.values())))
 
 
+# By what `nnssl_plugin evaluate` calls them.
+READERS = {
+    "brats": convention_from_dataset_json,
+    "chaos": organs_from_dataset_json,
+    "regions": labels_from_dataset_json,
+}
+
+
 def _refuse_unlabelled(dataset_json: Mapping[str, Any], source: str) -> None:
     if is_unlabelled(dataset_json):
         raise InputError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.evaluation.regions import READERS
 from nnssl_plugin.planning.plans_file import configuration_of, load_plans, preprocessed_folder
 from nnssl_plugin.runs.device import TRAINERS, Device
 from nnssl_plugin.study.study_file import Control, Recipe, Schedule, Study
@@ -16,7 +17,7 @@ from nnssl_plugin.training.run_checks import refuse_unlabelled
 
 
 def check_study(study: Study, dataset: str, device: Device) -> Path:
-    """Check that plans, preprocessed images and trainers that a study names are there.
+    """Check that plans, preprocessed images, labels to score and trainers that a study names are there.
 
     Args:
         study: the declaration.
@@ -39,7 +40,15 @@ def check_study(study: Study, dataset: str, device: Device) -> Path:
                 f"{dataset} has no preprocessed images {images.name}; run nnUNetv2_preprocess -d "
                 f"{dataset[7:10]} -plans_name {plans['plans_name']} -c {study.configuration}"
             )
-    refuse_unlabelled(json.loads((data / "dataset.json").read_text(encoding="utf-8")), dataset)
+    dataset_json = json.loads((data / "dataset.json").read_text(encoding="utf-8"))
+    refuse_unlabelled(dataset_json, dataset)
+    try:
+        READERS[study.evaluation](dataset_json, str(data / "dataset.json"))
+    except InputError as error:
+        raise InputError(
+            f"{study.name}: `evaluation: {study.evaluation}` cannot score {dataset}; write `evaluation: regions`, or name "
+            f"the labels in the dataset.json of its raw and preprocessed data. {error}"
+        ) from None
     os.environ[TRAINERS] = device.environment()[TRAINERS]
     parts: list[Control | Recipe | Schedule] = [*arms, *study.schedules.values()]
     for trainer in dict.fromkeys(part.trainer for part in parts):
