@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, field, fields, is_dataclass, make_dataclass
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.transforms.denormalization import DenormalizationSettings
+from nnssl_plugin.validation import STRICT
 
 PLANS_KEY = "nnssl_plugin"
-STRICT = ConfigDict(extra="forbid", strict=True)
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]

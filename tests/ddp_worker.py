@@ -71,5 +71,5 @@ if __name__ == "__main__":
     torch.save(gradients(rank, world), f"{sys.argv[4]}_{world}_{rank}.pt")
     # Three steps, of which each process spoils the one of its rank.
     spoiled = torch.eye(3)[rank]
-    skipped = count_skipped([{"skipped": step, "skipped/slem": step} for step in spoiled], None)
+    skipped = count_skipped([{"skipped": step, "skipped/slem": step} for step in spoiled])
     assert skipped == (world, {"slem": world}), skipped

@@ -42,8 +42,10 @@ def loader(
 ) -> PretrainingDataLoader:
     denormalization = DenormalizationTransform(intensity_statistics(records), DenormalizationSettings())
     axes = tuple(range(len(patch)))
-    augmentation = stock_augmentation(patch, (-0.5, 0.5), axes, dummy_2d, [mask] * 4) if augment else None
-    return PretrainingDataLoader(records, patient_indices(records), size, patch, 0.1, denormalization, augmentation)
+    augmentation = stock_augmentation(patch, (-0.5, 0.5), axes, dummy_2d, [mask] * 4)
+    return PretrainingDataLoader(
+        records, patient_indices(records), size, patch, 0.1, denormalization, augmentation, augment
+    )
 
 
 def test_index_holds_what_the_image_says(folder: Path) -> None:
@@ -144,6 +146,31 @@ def test_missing_modality_stays_empty_under_augmentation(folder: Path) -> None:
     batches = [next(loader(records, augment=True)) for _ in range(8)]
     assert all((batch["data"][:, 2] == 0).all() and (batch["denormalized"][:, 2] == 0).all() for batch in batches)
     assert all((batch["denormalized_target"][:, [0, 1, 3]] != 2).all() for batch in batches)
+
+
+def test_a_modality_alone_is_not_measured_on_two_equal_images(folder: Path) -> None:
+    records = index(folder)
+    records = [
+        CaseRecord(**{**record.__dict__, "present": np.array([False, i > 0, False, True])})
+        for i, record in enumerate(records)
+    ]
+    np.random.seed(0)
+    torch.manual_seed(0)
+    changed = 0
+    for _ in range(4):
+        batch = next(loader(records, (24, 24, 24), size=6))
+        first = batch["keys"].index("case00")
+        np.testing.assert_array_equal(batch["data"][first, 3], brain(0)[3])
+        changed += not torch.equal(batch["data"][first, 3], batch["denormalized"][first, 3])
+        assert not batch["denormalized"][first, :3].any()
+    # nnU-Net's augmentations are drawn apart, now and then none.
+    assert changed >= 2
+
+
+def test_images_with_fewer_channels_than_named_are_refused_from_the_cache_too(folder: Path) -> None:
+    index(folder)
+    with pytest.raises(InputError, match=r"has 4 channels, dataset\.json names 5"):
+        build_case_index(folder, ["case00"], [*MODALITIES, "PD"], {"case00": "case00"})
 
 
 def test_sessions_of_a_patient_share_an_index_and_small_cohorts_repeat_patients(folder: Path) -> None:

@@ -82,7 +82,7 @@ def test_mosaic_and_label_are_in_bijection(patch: tuple[int, ...], channels: int
     labels = label_space("product", channels)
     # Modality c is c everywhere, so the mosaic spells its label.
     sources = torch.arange(channels).float().view(1, -1, *[1] * len(patch)).expand(len(labels), -1, *patch)
-    mosaic = compose_mosaic(sources, labels, block_map(patch), torch.zeros(len(labels)))
+    mosaic = compose_mosaic(sources, labels, block_map(patch))
     first, second = (axis + 2 for axis in mosaic_axes(patch))
     corners = [
         mosaic.select(second, column).select(first, row).flatten(1)[:, 0] for row in (0, -1) for column in (0, -1)
@@ -93,17 +93,13 @@ def test_mosaic_and_label_are_in_bijection(patch: tuple[int, ...], channels: int
 
 def test_blocks_keep_their_position() -> None:
     sources = torch.arange(2 * 36).float().view(1, 2, 6, 6)
-    mosaic = compose_mosaic(sources, torch.tensor([[0, 1, 1, 0]]), block_map((6, 6)), torch.zeros(1))
+    mosaic = compose_mosaic(sources, torch.tensor([[0, 1, 1, 0]]), block_map((6, 6)))
     assert torch.equal(mosaic[0, 0, :3, :3], sources[0, 0, :3, :3])
     assert torch.equal(mosaic[0, 0, :3, 3:], sources[0, 1, :3, 3:])
     assert torch.equal(mosaic[0, 0, 3:, :3], sources[0, 1, 3:, :3])
 
 
-def test_gap_has_its_width_and_fill() -> None:
+def test_gap_has_its_width() -> None:
     blocks = block_map((4, 10, 8), gap=2)
     assert (blocks[0, :, 0] == 4).sum() == 2
     assert (blocks[0, 0, :] == 4).sum() == 2
-    mosaic = compose_mosaic(
-        torch.ones(1, 2, 4, 10, 8), torch.zeros(1, 4, dtype=torch.long), blocks, torch.tensor([-7.0])
-    )
-    assert (mosaic == -7).sum() == (blocks == 4).sum()

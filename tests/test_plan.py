@@ -270,7 +270,9 @@ def test_command_says_what_will_run(planned: Path, capsys: pytest.CaptureFixture
     assert "slem (weight 1), restoration (weight 0.5)" in capsys.readouterr().out
     (planned / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}}))
     command("-p", "nnUNetPlans", "-o", "One")
-    assert "not possible: Dataset501_Brains has 1 modality (CT)" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "not possible: Dataset501_Brains has 1 modality (CT)" in printed
+    assert "SSLPretrainTrainer" not in printed
 
 
 @pytest.mark.parametrize("planner", [ExperimentPlanner, ResEncUNetPlanner])

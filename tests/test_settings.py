@@ -34,6 +34,8 @@ def test_assignments_keep_what_they_do_not_name() -> None:
         ("pretraining.epochs=2.5", "'pretraining.epochs'.*got 2.5"),
         ("pretraining.epochs=0", "greater than or equal to 1"),
         ("pretraining.objectives.slem.weight=-1", "greater than or equal to 0"),
+        ("pretraining.objectives.slem.weight=Infinity", "slem.weight'.*finite"),
+        ("pretraining.initial_lr=Infinity", "initial_lr'.*finite"),
         ("pretraining.denormalization.mode=affine", "'moments', 'local_moments' or 'quantile'"),
         ("pretraining.objectives=1", "unknown setting 'pretraining.objectives'"),
         ("pretraining.epochs", "name=value"),

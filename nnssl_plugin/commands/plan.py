@@ -69,8 +69,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"{target}: {args.p} of {dataset}, same preprocessed data")
     _print_configurations(source, copy)
     _print_settings(copy)
-    _print_pretraining(copy, target.parent)
-    _print_next(source, copy, target.parent)
+    possible = _print_pretraining(copy, target.parent)
+    _print_next(source, copy, target.parent, possible)
     return 0
 
 
@@ -113,8 +113,8 @@ def _print_settings(copy: dict[str, Any]) -> None:
         print(f"  {name} = {values[name]} (default {defaults[name]})")
 
 
-def _print_pretraining(copy: dict[str, Any], folder: Path) -> None:
-    """What `SSLPretrainTrainer` will do under each configuration, or why it cannot."""
+def _print_pretraining(copy: dict[str, Any], folder: Path) -> list[str]:
+    """What `SSLPretrainTrainer` will do under each configuration, or why it cannot; returns those under which it can."""
     from batchgenerators.utilities.file_and_folder_operations import load_json
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -130,36 +130,41 @@ def _print_pretraining(copy: dict[str, Any], folder: Path) -> None:
     settings = settings_from_plans(copy).pretraining
     active = active_objectives(settings)
     modalities = channel_names(load_json(folder / "dataset.json"))
-    print("\npre-training: " + ", ".join(f"{name} (weight {section.weight:g})" for name, section in active.items()))
-    try:
-        check_objectives(active, copy["dataset_name"], modalities)
-    except InputError as error:
-        print(f"  not possible: {error}")
-        return
+    weights = [f"{name} (weight {section.weight:g})" for name, section in active.items()]
+    print("\npre-training: " + (", ".join(weights) or "no objective"))
+    possible = []
     for name, entries in copy["configurations"].items():
         if "previous_stage" in entries:
             continue
         configuration = PlansManager(copy).get_configuration(name)
         try:
+            check_objectives(active, copy["dataset_name"], modalities, configuration)
             budget = view_budget(settings, configuration)
             ours, supervised = expected_memory(settings, configuration, len(modalities))
         except InputError as error:
             print(f"  {name}: not possible: {error}")
             continue
+        possible.append(name)
         print(
             f"  {name}: {budget.patients} patches of {_sizes(list(budget.crop_size))} a step, about {ours:.1f} GB in mixed "
             f"precision, where nnU-Net would reckon {supervised:.1f} GB for a supervised step of these plans"
         )
+        if budget.patients < settings.patients_per_step:
+            print(
+                f"    the voxel budget (batch size x patch size of the plans, over every view) has no room for the "
+                f"{settings.patients_per_step} of pretraining.patients_per_step; a larger --batch-size makes room"
+            )
+    return possible
 
 
-def _print_next(source: dict[str, Any], copy: dict[str, Any], folder: Path) -> None:
+def _print_next(source: dict[str, Any], copy: dict[str, Any], folder: Path, possible: list[str]) -> None:
     # Those that inherit, like a cascade, share the data and the fate of their parent.
     own = {name: entries for name, entries in copy["configurations"].items() if "inherits_from" not in entries}
     preprocessed = [name for name, entries in own.items() if (folder / entries["data_identifier"]).is_dir()]
-    resized = [name for name in preprocessed if own[name] != source["configurations"][name]]
+    usable = [name for name in preprocessed if name in possible]
+    resized = [name for name in usable if own[name] != source["configurations"][name]]
     number, name = folder.name[7:10], copy["plans_name"]
-    if preprocessed:
-        configuration = (resized or preprocessed)[-1]
-        print(f"\nnext: nnUNetv2_train {number} {configuration} 0 -p {name} -tr SSLPretrainTrainer")
-    else:
+    if usable:
+        print(f"\nnext: nnUNetv2_train {number} {(resized or usable)[-1]} 0 -p {name} -tr SSLPretrainTrainer")
+    elif not preprocessed:
         print(f"\nnext: nnUNetv2_preprocess -d {number} -plans_name {name} -c {' '.join(own)}")

@@ -118,7 +118,11 @@ def build_case_index(
         )
     cache = folder.parent / "nnssl_plugin_cache" / folder.name
     cache.mkdir(parents=True, exist_ok=True)
-    stale = [case for case in cases[rank::world] if not _is_fresh(cache / f"{case}.npz", folder / f"{case}.b2nd")]
+    stale = [
+        case
+        for case in cases[rank::world]
+        if not _is_fresh(cache / f"{case}.npz", folder / f"{case}.b2nd", len(channel_names))
+    ]
     if stale:
         jobs = [(folder / f"{case}.b2nd", cache / f"{case}.npz", list(channel_names)) for case in stale]
         with ThreadPoolExecutor(default_num_processes) as pool:
@@ -139,11 +143,11 @@ def _image_state(file: Path) -> np.ndarray:
     return np.array([VERSION, stat.st_size, stat.st_mtime_ns])
 
 
-def _is_fresh(cached: Path, image: Path) -> bool:
+def _is_fresh(cached: Path, image: Path, channels: int) -> bool:
     if not cached.is_file():
         return False
     with np.load(cached) as arrays:
-        return np.array_equal(arrays["image_state"], _image_state(image))
+        return np.array_equal(arrays["image_state"], _image_state(image)) and len(arrays["present"]) == channels
 
 
 def _write_cache(image: Path, cached: Path, channel_names: list[str]) -> None:

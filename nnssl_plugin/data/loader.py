@@ -59,8 +59,9 @@ class PretrainingDataLoader(SlimDataLoaderBase):
         patch_size: what the network gets, two or three axes.
         minimum_foreground: see `draw_patch_position`.
         denormalization: DAD.
-        augmentation: nnU-Net's transforms, intensities drawn apart for a patch and its denormalised counterpart; none
-            to measure on plain patches.
+        augmentation: nnU-Net's transforms, intensities drawn apart for a patch and its denormalised counterpart.
+        augment: false to measure on plain patches. Only the counterpart of a modality that has no other to take statistics
+            from is augmented then: it would be the patch itself.
     """
 
     def __init__(
@@ -71,16 +72,18 @@ class PretrainingDataLoader(SlimDataLoaderBase):
         patch_size: Sequence[int],
         minimum_foreground: float,
         denormalization: DenormalizationTransform,
-        augmentation: Augmentation | None = None,
+        augmentation: Augmentation,
+        augment: bool = True,
     ) -> None:
         super().__init__(list(records), batch_size)
         self.patch_is_2d = len(patch_size) == 2
         flat = (1,) if self.patch_is_2d else ()
         self.patch_size = np.array([*flat, *patch_size])
-        self.read_size = np.array([*flat, *(augmentation.initial_patch_size if augmentation else patch_size)])
+        self.read_size = np.array([*flat, *(augmentation.initial_patch_size if augment else patch_size)])
         self.minimum_foreground = minimum_foreground
         self.denormalization = denormalization
         self.augmentation = augmentation
+        self.augment = augment
         self.patients = patients
         by_patient: dict[str, list[CaseRecord]] = {}
         for record in records:
@@ -119,15 +122,19 @@ class PretrainingDataLoader(SlimDataLoaderBase):
         if self.patch_is_2d:
             data, outside = data[:, 0], outside[:, 0]
         sample = {"image": data, "segmentation": outside}
-        if self.augmentation:
+        if self.augment:
             sample = self.augmentation.spatial(**sample)
         patient = self.patients[record.patient]
         parameters = self.denormalization.get_parameters(**sample, present=record.present, patient=patient)
         denormalized = self.denormalization.apply(dict(sample), **parameters)
-        if self.augmentation:
-            # In place: the two images must not share memory by now.
+        alone = torch.from_numpy((parameters["target"] == np.arange(len(record.present))) & record.present)
+        # Intensities change in place: the two images must not share memory by now.
+        if self.augment:
             sample = self.augmentation.intensity(**{**sample, "image": sample["image"].clone()})
             denormalized = self.augmentation.intensity(**denormalized)
+        elif alone.any():
+            changed = self.augmentation.intensity(**{**denormalized, "image": denormalized["image"].clone()})
+            denormalized["image"][alone] = changed["image"][alone]
         present = torch.from_numpy(record.present)
         # Augmentation adds noise to a missing modality; it stays constant.
         shown = present.view(-1, *[1] * (sample["image"].ndim - 1))

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from nnssl_plugin.atomic import write_text
 from nnssl_plugin.data.dataset_json import channel_names
 from nnssl_plugin.demo.layout import COMPARED, DATASET, FINETUNING, PREPROCESSED, PRETRAINING, RAW, REPORT, RESULTS, Run
 from nnssl_plugin.demo.size import DemoSize
@@ -40,9 +41,7 @@ def demo_comparison(folder: Path) -> list[RegionComparison]:
 
 def write_demo_report(folder: Path, size: DemoSize, steps: Sequence[Step], device: str) -> None:
     """Write `report.html`; a process killed meanwhile leaves no half of it."""
-    partial = folder / f"{REPORT}.part"
-    partial.write_text(_report(folder, size, steps, device), encoding="utf-8")
-    partial.replace(folder / REPORT)
+    write_text(folder / REPORT, _report(folder, size, steps, device))
 
 
 def _report(folder: Path, size: DemoSize, steps: Sequence[Step], device: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from nnssl_plugin.atomic import write_text
 from nnssl_plugin.demo.side_by_side import run_side_by_side
 from nnssl_plugin.runs.command import Display, run_command
 from nnssl_plugin.runs.device import Device
@@ -175,6 +176,4 @@ def _state(folder: Path, step: Step) -> dict[str, Any]:
 
 
 def _write_state(folder: Path, step: Step, state: dict[str, Any]) -> None:
-    partial = folder / "steps" / f"{step.name}.json.part"
-    partial.write_text(json.dumps(state, indent=2), encoding="utf-8")
-    partial.replace(folder / "steps" / f"{step.name}.json")
+    write_text(folder / "steps" / f"{step.name}.json", json.dumps(state, indent=2))

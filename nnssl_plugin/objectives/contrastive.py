@@ -3,7 +3,7 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -20,11 +20,12 @@ from nnssl_plugin.objectives.objective import (
     Views,
 )
 from nnssl_plugin.objectives.representation import alignment, retrieval_top1, uniformity
+from nnssl_plugin.validation import STRICT
 
 METRICS = ("retrieval", "retrieval_chance", "alignment", "uniformity")
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@dataclass(frozen=True, config=STRICT)
 class ContrastiveSettings:
     """Settings of cross-modal contrast; every one is ours.
 
@@ -50,6 +51,7 @@ class CrossModalContrast(Objective):
     """
 
     Settings = ContrastiveSettings
+    fewest_patients = 2
     views_per_patch = 2
     citations = ("Journal of Biomedical Engineering, 2023, 40(3): 482-491. PMC10307600",)
 

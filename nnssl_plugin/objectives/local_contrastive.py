@@ -5,7 +5,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -22,9 +22,10 @@ from nnssl_plugin.objectives.objective import (
     PretrainingBatch,
     Views,
 )
+from nnssl_plugin.validation import STRICT
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@dataclass(frozen=True, config=STRICT)
 class LocalContrastiveSettings:
     """Settings of local contrast; every one is ours.
 
@@ -65,11 +66,7 @@ class LocalContrast(Objective):
         super().__init__()
         self.settings = settings
         stages = len(network.stage_features)
-        if max(settings.depths) >= stages or len(set(settings.depths)) < len(settings.depths):
-            raise InputError(
-                f"pretraining.objectives.local_contrastive.depths {settings.depths}: different ones from 0 (bottleneck) to "
-                f"{stages - 1} are expected, the network has {stages} encoder stages"
-            )
+        self.check_settings(settings, len(network.modalities), stages)
         self.stages = [stages - 1 - depth for depth in settings.depths]
         self.projections = nn.ModuleList(
             mlp(width, width, settings.embedding_size) for width in (network.stage_features[s] for s in self.stages)
@@ -80,6 +77,15 @@ class LocalContrast(Objective):
     def fewest_modalities(cls, settings: LocalContrastiveSettings) -> int:
         """Two, or one where both views show the same."""
         return 2 if settings.pairs == "cross" else 1
+
+    @classmethod
+    def check_settings(cls, settings: LocalContrastiveSettings, modalities: int, stages: int) -> None:
+        """Refuse encoder stages that the network does not have."""
+        if max(settings.depths) >= stages or len(set(settings.depths)) < len(settings.depths):
+            raise InputError(
+                f"pretraining.objectives.local_contrastive.depths {settings.depths}: different ones from 0 (bottleneck) to "
+                f"{stages - 1} are expected, the network has {stages} encoder stages"
+            )
 
     @property
     def deepest_stage(self) -> int:

@@ -33,22 +33,18 @@ def block_map(patch_size: Sequence[int], gap: int = 0, device: torch.device | No
     return index.masked_fill(seam, 4)
 
 
-def compose_mosaic(sources: Tensor, assignment: Tensor, blocks: Tensor, fill: Tensor) -> Tensor:
+def compose_mosaic(sources: Tensor, assignment: Tensor, blocks: Tensor) -> Tensor:
     """Fill each block of a patch from the modality assigned to it; blocks keep their position.
 
     Args:
         sources: `[B, C, *P]`.
         assignment: `[B, 4]`, modality of each block.
         blocks: `[*P]` from `block_map`.
-        fill: `[B]`, value of the gap.
 
     Returns:
-        `[B, 1, *P]`.
+        `[B, 1, *P]`; the gap, which is the caller's to fill, shows modality 0.
     """
     batch = sources.shape[0]
-    # A fifth "block", the gap, points at modality 0 and is overwritten below.
     padded = torch.cat([assignment, assignment.new_zeros(batch, 1)], dim=1)
     channel = padded[:, blocks.flatten()].view(batch, 1, *blocks.shape)
-    mosaic = sources.gather(1, channel)
-    gap = (blocks == 4).expand_as(mosaic)
-    return torch.where(gap, fill.view(batch, *[1] * (mosaic.ndim - 1)), mosaic)
+    return sources.gather(1, channel)

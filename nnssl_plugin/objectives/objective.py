@@ -105,12 +105,14 @@ class Objective(nn.Module, ABC):
 
     Attributes:
         Settings: pydantic dataclass of its settings; `weight` (of its loss in the total, 0 switches it off) is one.
+        fewest_patients: patients it takes to learn anything.
         views_per_patch: views it draws from each patch, for the voxel budget.
         needs_decoder: whether it wants `Features.decoded`.
         citations: the papers behind it, for the checkpoints.
     """
 
     Settings: ClassVar[type]
+    fewest_patients: ClassVar[int] = 1
     views_per_patch: ClassVar[int]
     needs_decoder: ClassVar[bool] = False
     citations: ClassVar[tuple[str, ...]] = ()
@@ -121,8 +123,8 @@ class Objective(nn.Module, ABC):
         return 2
 
     @classmethod
-    def check_settings(cls, settings: Any, modalities: int) -> None:
-        """Check settings against the number of modalities; raises `InputError`. By default all are possible."""
+    def check_settings(cls, settings: Any, modalities: int, stages: int) -> None:
+        """Check settings against the numbers of modalities and encoder stages; raises `InputError`. By default all are possible."""
 
     @property
     def deepest_stage(self) -> int:

@@ -2,7 +2,7 @@ from typing import Annotated
 
 import torch
 from matplotlib.figure import Figure
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -17,9 +17,10 @@ from nnssl_plugin.objectives.objective import (
     Views,
 )
 from nnssl_plugin.report.slices import show_slices
+from nnssl_plugin.validation import STRICT
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@dataclass(frozen=True, config=STRICT)
 class RestorationSettings:
     """Settings of mosaic restoration; every one is ours.
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -22,9 +22,10 @@ from nnssl_plugin.objectives.objective import (
     Views,
 )
 from nnssl_plugin.report.slices import show_slices
+from nnssl_plugin.validation import STRICT
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@dataclass(frozen=True, config=STRICT)
 class SLeMSettings:
     """Settings of SLeM; every one is ours.
 
@@ -80,7 +81,7 @@ class SLeM(Objective):
         self.classifier = mlp(network.bottleneck_features, network.bottleneck_features, len(network.modalities))
 
     @classmethod
-    def check_settings(cls, settings: SLeMSettings, modalities: int) -> None:
+    def check_settings(cls, settings: SLeMSettings, modalities: int, stages: int) -> None:
         """Check that there is such a label space; raises `InputError` as `label_space` does."""
         label_space(settings.label_space, modalities, settings.label_count)
 
@@ -106,10 +107,10 @@ class SLeM(Objective):
             background.sum(dim=list(range(1, batch.data.ndim))).clamp(min=1) * channels
         )
         blocks = block_map(patch, self.settings.gap, device)
-        mosaic = compose_mosaic(batch.data, assignment, blocks, common)
+        mosaic = compose_mosaic(batch.data, assignment, blocks)
         if self.settings.denormalization_probability > 0:
             use = torch.rand(batch_size, BLOCKS, generator=generator, device=device)
-            other = compose_mosaic(batch.denormalized, assignment, blocks, common)
+            other = compose_mosaic(batch.denormalized, assignment, blocks)
             mosaic = torch.where(
                 self._per_voxel(use, blocks) < self.settings.denormalization_probability, other, mosaic
             )

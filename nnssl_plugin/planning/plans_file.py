@@ -1,11 +1,11 @@
 """The plans files in a data set's preprocessed folder."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nnssl_plugin.atomic import write_text
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.nnunet import folder_of
 
@@ -65,9 +65,7 @@ def load_plans(dataset: str, name: str) -> dict[str, Any]:
 
 def write_json(content: Mapping[str, Any], path: Path) -> None:
     """Write `content` so that `path` holds either what it held before or all of it."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(json.dumps(content, indent=4))
-    os.replace(unfinished, path)
+    write_text(path, json.dumps(content, indent=4))
 
 
 def configuration_of(plans: dict[str, Any], name: str) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """What a pre-training run will do, from its settings and plans alone."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
+from nnssl_plugin.data.case_index import CaseRecord
 from nnssl_plugin.data.view_budget import ViewBudget, fit_views
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.objectives.registry import OBJECTIVES
@@ -20,14 +22,22 @@ def active_objectives(settings: PretrainingSettings) -> dict[str, Any]:
     return {name: section for name, section in sections.items() if section.weight > 0}
 
 
-def check_objectives(active: dict[str, Any], dataset: str, modalities: list[str]) -> None:
-    """Check that there is an objective, and that the data set has the modalities each of them needs.
+def check_objectives(
+    active: dict[str, Any], dataset: str, modalities: list[str], configuration: ConfigurationManager
+) -> None:
+    """Check that there is an objective, and that each has the modalities and encoder stages it needs.
 
     Raises:
-        InputError: otherwise; it names what works.
+        InputError: otherwise, or the network of the plans has no stages; it names what works.
     """
     if not active:
         raise InputError("every objective has weight 0: set pretraining.objectives.NAME.weight of one above it")
+    if "strides" not in configuration.network_arch_init_kwargs:
+        raise InputError(
+            f"pre-training works with nnU-Net's plain and residual encoder U-Nets, with the contextual fusion block or "
+            f"without; the plans describe {configuration.network_arch_class_name}"
+        )
+    stages = len(configuration.network_arch_init_kwargs["strides"])
     for name, section in active.items():
         needed = OBJECTIVES[name].fewest_modalities(section)
         if len(modalities) < needed:
@@ -37,20 +47,31 @@ def check_objectives(active: dict[str, Any], dataset: str, modalities: list[str]
                 "of a modality with itself (pairs=same of contrastive or local_contrastive); set "
                 f"pretraining.objectives.{name}.weight=0"
             )
-        OBJECTIVES[name].check_settings(section, len(modalities))
+        OBJECTIVES[name].check_settings(section, len(modalities), stages)
+
+
+def check_cohort(active: dict[str, Any], records: Sequence[CaseRecord]) -> None:
+    """Check that the cases of the run have what each objective compares.
+
+    Raises:
+        InputError: too few patients have the modalities an objective needs.
+    """
+    for name, section in active.items():
+        modalities, patients = OBJECTIVES[name].fewest_modalities(section), OBJECTIVES[name].fewest_patients
+        usable = {record.patient for record in records if record.present.sum() >= modalities}
+        if len(usable) < patients:
+            raise InputError(
+                f"{len(usable)} patients have images of {modalities} or more modalities; the objective {name} needs {patients} "
+                f"such patients to compare. Add some with pretraining.datasets, or set pretraining.objectives.{name}.weight=0"
+            )
 
 
 def view_budget(settings: PretrainingSettings, configuration: ConfigurationManager) -> ViewBudget:
     """Crop size and patches per step of the run.
 
     Raises:
-        InputError: the network of the plans has no stages, or the settings as in `fit_views`.
+        InputError: as `fit_views`.
     """
-    if "strides" not in configuration.network_arch_init_kwargs:
-        raise InputError(
-            f"pre-training works with nnU-Net's plain and residual encoder U-Nets, with the contextual fusion block or "
-            f"without; the plans describe {configuration.network_arch_class_name}"
-        )
     return fit_views(
         configuration.patch_size,
         configuration.batch_size,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from tqdm import trange
 
+from nnssl_plugin.atomic import write_text
 from nnssl_plugin.objectives.objective import PretrainingBatch
 from nnssl_plugin.objectives.representation import effective_rank
 from nnssl_plugin.report.pretext_page import denormalization_picture, embedding_map, pretext_page
@@ -86,8 +87,8 @@ def validate_pretext(trainer: "PretrainTrainer") -> None:
             [patient for _, patients, _ in mapped for patient in patients],
             [name for _, _, names in mapped for name in names],
         ).savefig(folder / "embedding.png", dpi=110)
-    _write(folder / "summary.json", json.dumps(summary, indent=2))
-    _write(folder / "report.html", _page(trainer, folder, summary))
+    write_text(folder / "summary.json", json.dumps(summary, indent=2))
+    write_text(folder / "report.html", _page(trainer, folder, summary))
     for name, value in [*means.items(), ("effective rank", summary["effective_rank"])]:
         trainer.print_to_log_file(f"{name} {value:.4f}")
     trainer.print_to_log_file(f"To look at: {folder / 'report.html'}")
@@ -124,9 +125,3 @@ def _page(trainer: "PretrainTrainer", folder: Path, summary: dict[str, Any]) -> 
         f"{weights}; {trainer.num_epochs} epochs of {trainer.num_iterations_per_epoch} steps; {summary['measured_on']}"
     )
     return pretext_page(folder, title, measures, pictures, what)
-
-
-def _write(file: Path, text: str) -> None:
-    partial = file.with_name(file.name + ".part")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)

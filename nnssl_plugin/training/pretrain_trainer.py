@@ -36,7 +36,7 @@ from nnssl_plugin.training.checkpoint import (
     save_atomically,
     shareable_init_args,
 )
-from nnssl_plugin.training.objectives_of_run import active_objectives, check_objectives, view_budget
+from nnssl_plugin.training.objectives_of_run import active_objectives, check_cohort, check_objectives, view_budget
 from nnssl_plugin.training.pretext_logger import CHANCE, PretextLogger
 from nnssl_plugin.training.pretext_validation import validate_pretext
 from nnssl_plugin.training.pretrain_checkpoint import BEST_MEASURE, pretraining_checkpoint, restore_pretraining
@@ -83,8 +83,9 @@ class PretrainTrainer(nnUNetTrainer):
         refuse_cascade(plans, configuration)
         self.modalities = channel_names(dataset_json)
         self.active_objectives = active_objectives(self.settings)
-        check_objectives(self.active_objectives, plans["dataset_name"], self.modalities)
-        self.budget = view_budget(self.settings, PlansManager(plans).get_configuration(configuration))
+        planned = PlansManager(plans).get_configuration(configuration)
+        check_objectives(self.active_objectives, plans["dataset_name"], self.modalities, planned)
+        self.budget = view_budget(self.settings, planned)
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.my_init_kwargs: dict[str, Any] = shareable_init_args(self.my_init_kwargs)
         self.num_epochs = self.settings.epochs
@@ -98,6 +99,7 @@ class PretrainTrainer(nnUNetTrainer):
         self.world_size = dist.get_world_size() if self.is_ddp else 1
         self.generator = torch.Generator(self.device)
         self.random_state_to_restore: dict[str, Any] | None = None
+        self.last_good: str | None = None
 
     # ---------------------------------------------------------------- network
 
@@ -108,7 +110,10 @@ class PretrainTrainer(nnUNetTrainer):
     def _set_batch_size_and_oversample(self) -> None:
         """Patches of this process: those of a step, split over processes."""
         if self.budget.patients < self.world_size:
-            raise InputError(f"{self.budget.patients} patients per step cannot be split over {self.world_size} GPUs")
+            raise InputError(
+                f"{self.budget.patients} patches a step cannot be split over {self.world_size} GPUs; use at most "
+                f"{self.budget.patients} of them, or raise pretraining.patients_per_step and the batch size of the plans"
+            )
         self.batch_size = self.budget.patients // self.world_size
 
     def initialize(self) -> None:
@@ -177,12 +182,9 @@ class PretrainTrainer(nnUNetTrainer):
 
     def make_loader(self, augment: bool) -> PretrainingDataLoader:
         """Loader over the cohort, in this process."""
-        augmentation = None
-        if augment:
-            rotation, dummy_2d, _, axes = self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-            mirror_axes = axes if self.settings.mirroring else ()
-            use_mask = self.configuration_manager.use_mask_for_norm
-            augmentation = stock_augmentation(self.budget.crop_size, rotation, mirror_axes, dummy_2d, use_mask)
+        rotation, dummy_2d, _, axes = self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        mirror_axes = axes if self.settings.mirroring else ()
+        use_mask = self.configuration_manager.use_mask_for_norm
         return PretrainingDataLoader(
             records_of_process(self.cohort, self.local_rank, self.world_size, self.budget.patients),
             patient_indices(self.cohort),
@@ -190,7 +192,8 @@ class PretrainTrainer(nnUNetTrainer):
             self.budget.crop_size,
             self.settings.minimum_foreground,
             DenormalizationTransform(intensity_statistics(self.cohort), self.settings.denormalization),
-            augmentation,
+            stock_augmentation(self.budget.crop_size, rotation, mirror_axes, dummy_2d, use_mask),
+            augment,
         )
 
     def get_dataloaders(self) -> tuple[Any, Any]:
@@ -213,21 +216,26 @@ class PretrainTrainer(nnUNetTrainer):
             self.configuration_manager.configuration,
             [record.case for record in self.cohort],
         )
+        check_cohort(self.active_objectives, self.cohort)
         if self.random_state_to_restore is None:
             refuse_finished_run(Path(self.output_folder), record)
         self.my_init_kwargs[RECORD] = record
         patients = len({record.patient for record in self.cohort})
-        budget = self.budget
+        budget, drawn = self.budget, self.batch_size * self.world_size
         self.print_to_log_file(
             f"Pre-training on {len(self.cohort)} cases of {patients} patients, no labels: "
             f"{', '.join(f'{name} (weight {s.weight:g})' for name, s in self.active_objectives.items())}; "
-            f"{budget.patients} patches of {' x '.join(map(str, budget.crop_size))} voxels a step"
+            f"{drawn} patches of {' x '.join(map(str, budget.crop_size))} voxels a step"
         )
         wanted = self.settings.patients_per_step
         if budget.patients < wanted:
             self.print_to_log_file(
                 f"{wanted} patients per step do not fit the voxel budget of the plans (batch size x patch size, over every "
                 f"view): {budget.patients} it is. A larger batch size in the plans makes room"
+            )
+        if drawn < budget.patients:
+            self.print_to_log_file(
+                f"{budget.patients} patches do not split evenly over {self.world_size} GPUs: {drawn} it is"
             )
         # Patches and views of each process's own; a resumed run must not draw those of the first epochs again.
         seed_everything(start_seed(self.seed, self.local_rank, self.current_epoch) + 1)
@@ -276,9 +284,9 @@ class PretrainTrainer(nnUNetTrainer):
         """One optimisation step; one with a non-finite gradient changes no weight, and is counted as is a non-finite loss."""
         self.optimizer.zero_grad(set_to_none=True)
         total, results = self.forward(batch)
-        lost = step_if_finite(total, self.optimizer, self.grad_scaler)
+        skipped = step_if_finite(total, self.optimizer, self.grad_scaler)
         culprits = {f"{SKIPPED}/{name}": (~torch.isfinite(r.loss.detach())).float() for name, r in results.items()}
-        return {**named_values(total, results), SKIPPED: lost.float(), **culprits}
+        return {**named_values(total, results), SKIPPED: skipped, **culprits}
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """The same quantities without augmentation and without a step."""
@@ -287,10 +295,10 @@ class PretrainTrainer(nnUNetTrainer):
     def on_train_epoch_end(self, train_outputs: list[dict[str, Tensor]]) -> None:
         """Log the epoch's means; stop where most steps of the epoch had a non-finite loss or gradient."""
         steps = len(train_outputs)
-        skipped, culprits = count_skipped(train_outputs, self.grad_scaler)
+        skipped, culprits = count_skipped(train_outputs)
         if skipped:
             self.print_to_log_file(f"skipped {describe_skipped(skipped, steps, culprits)}")
-        stop_where_most_are_skipped(skipped, steps, culprits, self.current_epoch, Path(self.output_folder))
+        stop_where_most_are_skipped(skipped, steps, culprits, self.current_epoch, self.last_good)
         outputs = [{k: v for k, v in step.items() if not k.startswith(SKIPPED)} for step in train_outputs]
         means = self.epoch_means(outputs)
         self.logger.log("train_losses", means.pop("loss"), self.current_epoch)
@@ -356,6 +364,7 @@ class PretrainTrainer(nnUNetTrainer):
             self.print_to_log_file("No checkpoint written, checkpointing is disabled")
             return
         save_atomically(pretraining_checkpoint(self), filename)
+        self.last_good = filename
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
         """Resume: network, heads, optimiser, scaler, log and random state."""
@@ -363,6 +372,7 @@ class PretrainTrainer(nnUNetTrainer):
             self.initialize()
         checkpoint = filename_or_checkpoint
         if isinstance(checkpoint, str):
+            self.last_good = checkpoint
             checkpoint = read_checkpoint(checkpoint)
         refuse_other_settings(str(filename_or_checkpoint), checkpoint["init_args"], self.settings)
         restore_pretraining(self, checkpoint)

@@ -6,15 +6,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from batchgeneratorsv2.transforms.base.basic_transform import ImageOnlyTransform
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
+
+from nnssl_plugin.validation import STRICT
 
 # Fewer voxels than this say too little about an intensity distribution.
 FEWEST_VOXELS = 32
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@dataclass(frozen=True, config=STRICT)
 class DenormalizationSettings:
     """Settings of domain-adaptive denormalisation; every one is ours.
 
