@@ -148,7 +148,7 @@ def test_pretraining_needs_no_label_and_shares_no_case_or_path(environment: Path
     assert "http" not in page
     assert "slem/histogram_block_accuracy" in page
     assert (folder / "progress.png").stat().st_size > 0
-    assert not list(folder.rglob("*.part"))
+    assert not [*folder.rglob("*.part"), *folder.rglob("*.unfinished")]
 
 
 def test_only_training_cases_of_the_fold_and_of_further_data_sets(environment: Path) -> None:
