@@ -80,7 +80,17 @@ def test_dilation_3_follows_the_bottleneck_and_resizing_updates_it() -> None:
 
 
 @pytest.mark.slow
-def test_it_compiles() -> None:
-    fused = network(with_contextual_fusion(make_plans()), 2).eval()
-    x = torch.randn(1, 4, 32, 32)
-    torch.testing.assert_close(torch.compile(fused)(x)[0], fused(x)[0], rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize(("axes", "residual"), KINDS)
+def test_it_trains_compiled(axes: int, residual: bool) -> None:
+    plain = network(with_contextual_fusion(make_plans(residual=residual)), axes)
+    compiled = torch.compile(copy.deepcopy(plain))
+    x = torch.randn(2, 4, *[32 if axes == 2 else 16] * axes)
+    outputs = compiled(x)
+    torch.testing.assert_close(outputs, plain(x), rtol=1e-3, atol=1e-3)
+    sum(output.square().mean() for output in outputs).backward()
+    sum(output.square().mean() for output in plain(x)).backward()
+    for (name, parameter), expected in zip(compiled.named_parameters(), plain.parameters(), strict=True):
+        if expected.grad is not None:
+            torch.testing.assert_close(
+                parameter.grad, expected.grad, rtol=1e-2, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
+            )
