@@ -252,7 +252,7 @@ def test_command_says_what_will_run(planned: Path, capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     assert "pre-training: restoration (weight 1)" in printed
     # One view of two patches of the plans' own size, decoder included: a supervised step.
-    memory = re.search(r"3d_fullres: 2 patches of 64x64x64 a step, about (\S+) GB .* reckon (\S+) GB", printed)
+    memory = re.search(r"3d_fullres: 2 patches of 64x64x64 a step, about (\S+) GB .* reckons (\S+) GB", printed)
     assert memory is not None
     assert memory[1] == memory[2]
     settings = settings_from_plans(

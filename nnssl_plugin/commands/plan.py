@@ -146,8 +146,8 @@ def _print_pretraining(copy: dict[str, Any], folder: Path) -> list[str]:
             continue
         possible.append(name)
         print(
-            f"  {name}: {budget.patients} patches of {_sizes(list(budget.crop_size))} a step, about {ours:.1f} GB in mixed "
-            f"precision, where nnU-Net would reckon {supervised:.1f} GB for a supervised step of these plans"
+            f"  {name}: {budget.patients} patches of {_sizes(list(budget.crop_size))} a step, about {ours:.1f} GB of feature "
+            f"maps in mixed precision, where nnU-Net reckons {supervised:.1f} GB for a supervised step of these plans"
         )
         if budget.patients < settings.patients_per_step:
             print(
