@@ -267,7 +267,12 @@ def test_command_says_what_will_run(planned: Path, capsys: pytest.CaptureFixture
         json.loads((planned / "Both.json").read_text(encoding="utf-8"))
     ).pretraining.objectives
     assert (settings.slem.weight, settings.restoration.weight) == (1, 0.5)
-    assert "slem (weight 1), restoration (weight 0.5)" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "slem (weight 1), restoration (weight 0.5)" in printed
+    # Smaller crops, to fit two views in one's voxels, and one of them without the decoder.
+    memory = re.search(r"3d_fullres: .* about (\S+) GB .* reckons (\S+) GB", printed)
+    assert memory is not None
+    assert 0 < float(memory[1]) < float(memory[2])
     (planned / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}}))
     command("-p", "nnUNetPlans", "-o", "One")
     printed = capsys.readouterr().out

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from nnssl_plugin.objectives.label_space import possible_labels
+from nnssl_plugin.objectives.mosaic import block_map
 from nnssl_plugin.objectives.objective import Features, NetworkShape, PretrainingBatch
 from nnssl_plugin.objectives.slem import SLeM, SLeMSettings
 from tests.batches import make_batch, network_shape
@@ -99,6 +100,18 @@ def test_background_is_one_value_in_every_block() -> None:
     views = objective(network_shape(2, 4)).draw_views(batch, torch.Generator().manual_seed(0))
     outside = views.images[:, :1][~batch.foreground].view(len(batch.data), -1)
     torch.testing.assert_close(outside, torch.full_like(outside, 1.5))
+
+
+@pytest.mark.parametrize("gap", [0, 2])
+def test_gap_shows_no_modality(gap: int) -> None:
+    batch = make_batch(2, 4)
+    batch.data += 5
+    batch.foreground[:] = True
+    slem = objective(network_shape(2, 4), gap=gap, denormalization_probability=0.5)
+    images = slem.draw_views(batch, torch.Generator().manual_seed(0)).images
+    seam = block_map(batch.data.shape[2:], gap) == 4
+    # Without background there is no value to take but 0.
+    assert torch.equal(images == 0, seam.expand_as(images))
 
 
 def test_intensity_changes_blocks_by_the_stated_strength() -> None:

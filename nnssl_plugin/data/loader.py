@@ -60,8 +60,8 @@ class PretrainingDataLoader(SlimDataLoaderBase):
         minimum_foreground: see `draw_patch_position`.
         denormalization: DAD.
         augmentation: nnU-Net's transforms, intensities drawn apart for a patch and its denormalised counterpart.
-        augment: false to measure on plain patches. Only the counterpart of a modality that has no other to take statistics
-            from is augmented then: it would be the patch itself.
+        augment: false to measure on plain patches. Only the counterpart of a case's single modality, which has no other to
+            take statistics from, is augmented then: it would be the patch itself.
     """
 
     def __init__(
@@ -127,14 +127,11 @@ class PretrainingDataLoader(SlimDataLoaderBase):
         patient = self.patients[record.patient]
         parameters = self.denormalization.get_parameters(**sample, present=record.present, patient=patient)
         denormalized = self.denormalization.apply(dict(sample), **parameters)
-        alone = torch.from_numpy((parameters["target"] == np.arange(len(record.present))) & record.present)
         # Intensities change in place: the two images must not share memory by now.
         if self.augment:
             sample = self.augmentation.intensity(**{**sample, "image": sample["image"].clone()})
+        if self.augment or record.present.sum() == 1:
             denormalized = self.augmentation.intensity(**denormalized)
-        elif alone.any():
-            changed = self.augmentation.intensity(**{**denormalized, "image": denormalized["image"].clone()})
-            denormalized["image"][alone] = changed["image"][alone]
         present = torch.from_numpy(record.present)
         # Augmentation adds noise to a missing modality; it stays constant.
         shown = present.view(-1, *[1] * (sample["image"].ndim - 1))
