@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from nnssl_plugin.networks.pretraining_network import PretrainingNetwork
 from nnssl_plugin.objectives.objective import NetworkShape, PretrainingBatch, Views
 from nnssl_plugin.objectives.registry import OBJECTIVES
-from nnssl_plugin.training.skipped_steps import count_skipped
+from nnssl_plugin.pretraining.skipped_steps import count_skipped
 from tests.batches import NAMES, make_batch
 from tests.synthetic import architecture
 

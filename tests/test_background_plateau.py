@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nnssl_plugin.training.background_plateau import plateau, predicted_foreground
+from nnssl_plugin.finetuning.background_plateau import plateau, predicted_foreground
 
 
 def step(tp: list[int], fp: list[int], fn: list[int]) -> dict[str, np.ndarray]:

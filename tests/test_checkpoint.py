@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from nnssl_plugin.errors import InputError
-from nnssl_plugin.training.checkpoint import (
+from nnssl_plugin.checkpoints.checkpoint_file import (
     random_state,
     read_checkpoint,
     restore_random_state,
     save_atomically,
     to_plain,
 )
+from nnssl_plugin.errors import InputError
 
 WEIGHTS = {"a": torch.arange(5000.0)}
 

@@ -10,12 +10,12 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnssl_plugin.commands.trainers import trainers_folder
+from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint
+from nnssl_plugin.checkpoints.description import describe
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.export.description import describe
+from nnssl_plugin.finetuning.parameter_groups import DECODER, ENCODER, SEGMENTATION
+from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.planning.fused_network import with_contextual_fusion
-from nnssl_plugin.training.checkpoint import read_checkpoint
-from nnssl_plugin.training.parameter_groups import DECODER, ENCODER, SEGMENTATION
 from tests.synthetic import MODALITIES, NAME, brain, make_plans, write_dataset
 
 CPU = torch.device("cpu")

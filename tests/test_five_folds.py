@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk
 
-from nnssl_plugin.commands.trainers import trainers_folder
-from nnssl_plugin.data.phantom import write_phantom_cohort
+from nnssl_plugin.demo.phantom import write_phantom_cohort
+from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.runs.command import installed_script
 from tests.scans import run_convert
 

@@ -3,8 +3,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from nnssl_plugin.data.label_subset import label_subset
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.finetuning.label_subset import label_subset
 
 # Twenty patients, the first five of them with two examinations.
 PATIENTS = {f"case{i:02d}": f"patient{i:02d}" for i in range(20)} | {f"again{i}": f"patient{i:02d}" for i in range(5)}

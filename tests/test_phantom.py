@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnssl_plugin.data.phantom import MODALITIES, PhantomCase, phantom_case, write_phantom_cohort
+from nnssl_plugin.demo.phantom import MODALITIES, PhantomCase, phantom_case, write_phantom_cohort
 
 SMALL = (40, 44, 36)
 

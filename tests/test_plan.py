@@ -21,9 +21,9 @@ from nnssl_plugin.commands import plan
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.planning.network_size import nearest_patch_size, topology_of
 from nnssl_plugin.planning.plans_copy import copy_plans
-from nnssl_plugin.presets import PRESETS, preset_assignments
-from nnssl_plugin.settings import PLANS_KEY, Settings, settings_from_plans, settings_with
-from nnssl_plugin.training.objectives_of_run import BYTES_PER_VALUE, active_objectives
+from nnssl_plugin.pretraining.objectives_of_run import BYTES_PER_VALUE, active_objectives
+from nnssl_plugin.settings.presets import PRESETS, preset_assignments
+from nnssl_plugin.settings.settings import PLANS_KEY, Settings, settings_from_plans, settings_with
 
 DATASET = "Dataset501_Brains"
 

@@ -10,11 +10,11 @@ import torch
 from matplotlib.figure import Figure
 
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.plots.slices import show_slices
 from nnssl_plugin.report.comparison import bootstrap_interval, compare, text_table
 from nnssl_plugin.report.contours import SegmentedCase, show_segmentations
 from nnssl_plugin.report.figures import case_scores, finetuning_curves, pretext_curves
 from nnssl_plugin.report.page import columns, facts, page, paragraph, picture, section, table
-from nnssl_plugin.report.slices import show_slices
 
 REGIONS = {"WT": [1, 2, 3], "TC": [1, 3], "ET": [3]}
 

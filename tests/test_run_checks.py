@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.settings import PretrainingSettings
+from nnssl_plugin.settings.settings import PretrainingSettings
 from nnssl_plugin.training.run_checks import RECORD, refuse_other_settings
 
 

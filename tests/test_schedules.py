@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.training.schedules import EpochSchedule, Rates, sawtooth, sawtooth_lengths, warmup
+from nnssl_plugin.finetuning.schedules import EpochSchedule, Rates, sawtooth, sawtooth_lengths, warmup
 
 
 def test_warmup_is_linear_then_nnunets_polynomial() -> None:

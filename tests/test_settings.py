@@ -4,7 +4,13 @@ from pathlib import Path
 import pytest
 
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.settings import Settings, known_settings, settings_from_dict, settings_from_plans, settings_with
+from nnssl_plugin.settings.settings import (
+    Settings,
+    known_settings,
+    settings_from_dict,
+    settings_from_plans,
+    settings_with,
+)
 
 
 def test_round_trip_through_json() -> None:

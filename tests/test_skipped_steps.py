@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from nnssl_plugin.training.skipped_steps import (
+from nnssl_plugin.pretraining.skipped_steps import (
     SMALLEST_SCALE,
     count_skipped,
     describe_skipped,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nnssl_plugin.commands import study as study_command
-from nnssl_plugin.data.phantom import write_phantom_cohort
+from nnssl_plugin.demo.phantom import write_phantom_cohort
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.runs.command import installed_script, run_command
 from nnssl_plugin.runs.device import Device
@@ -389,7 +389,7 @@ class TestDevices:
         assert {slot.name for slot in slots} == {"cuda"}
 
     def test_the_users_trainers_are_found_as_well(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from nnssl_plugin.commands.trainers import trainers_folder
+        from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 
         monkeypatch.setenv("nnUNet_extTrainer", "/my/trainers")
         assert Device().environment()["nnUNet_extTrainer"] == f"/my/trainers:{trainers_folder()}"

@@ -21,9 +21,9 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
-from nnssl_plugin.commands.trainers import trainers_folder
-from nnssl_plugin.data.dataset_json import KEY
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.nnunet.dataset_json import KEY
+from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.planning.fused_network import with_contextual_fusion
 from tests.synthetic import MODALITIES, NAME, brain, make_plans, write_dataset
@@ -556,10 +556,10 @@ def test_cascade_is_refused(environment: Path) -> None:
 
 def test_nnunet_outside_the_tested_range_is_said(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(environment)
-    monkeypatch.setattr("nnssl_plugin.nnunet.version", lambda _: "2.5.1")
+    monkeypatch.setattr("nnssl_plugin.nnunet.environment.version", lambda _: "2.5.1")
     with pytest.raises(InputError, match=r">= 2\.8, < 2\.9; installed is 2\.5\.1"):
         pretrain()
-    monkeypatch.setattr("nnssl_plugin.nnunet.version", lambda _: "3.0")
+    monkeypatch.setattr("nnssl_plugin.nnunet.environment.version", lambda _: "3.0")
     with pytest.warns(UserWarning, match=r"installed is 3\.0"):
         get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
 

@@ -2,8 +2,8 @@ from math import prod
 
 import pytest
 
-from nnssl_plugin.data.view_budget import fit_views
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.pretraining.view_budget import fit_views
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-from nnssl_plugin.training.finetune_trainer import SawtoothTrainer
+from nnssl_plugin.finetuning.finetune_trainer import SawtoothTrainer
 
 
 class SSLFinetuneSawtoothTrainer(SawtoothTrainer):

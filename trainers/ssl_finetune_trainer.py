@@ -1,4 +1,4 @@
-from nnssl_plugin.training.finetune_trainer import FinetuneTrainer
+from nnssl_plugin.finetuning.finetune_trainer import FinetuneTrainer
 
 
 class SSLFinetuneTrainer(FinetuneTrainer):

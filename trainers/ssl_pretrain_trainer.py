@@ -1,4 +1,4 @@
-from nnssl_plugin.training.pretrain_trainer import PretrainTrainer
+from nnssl_plugin.pretraining.pretrain_trainer import PretrainTrainer
 
 
 class SSLPretrainTrainer(PretrainTrainer):

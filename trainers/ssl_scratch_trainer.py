@@ -1,4 +1,4 @@
-from nnssl_plugin.training.scratch_trainer import ScratchTrainer
+from nnssl_plugin.finetuning.scratch_trainer import ScratchTrainer
 
 
 class SSLScratchTrainer(ScratchTrainer):

@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
     """Check, say what will differ, preprocess what is not preprocessed yet, write the plans."""
     from nnunetv2.configuration import default_num_processes
 
-    from nnssl_plugin.nnunet import check_nnunet, dataset_name
+    from nnssl_plugin.nnunet.environment import check_nnunet, dataset_name
     from nnssl_plugin.planning.alignment import check_alignment
     from nnssl_plugin.planning.fingerprint import differences, fingerprint_of
     from nnssl_plugin.planning.preprocessed_data import conflicts, extra_cases, missing_cases

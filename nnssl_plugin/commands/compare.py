@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare, print and, if asked, save."""
-    from nnssl_plugin.atomic import write_text
+    from nnssl_plugin.files import write_text
     from nnssl_plugin.report.comparison_page import comparison_page
     from nnssl_plugin.report.comparison_table import compare_runs, comparison_rows, comparison_table
     from nnssl_plugin.report.run_scores import common_cases, read_runs

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.nnunet import check_nnunet
+from nnssl_plugin.nnunet.environment import check_nnunet
 
 if TYPE_CHECKING:
     from nnssl_plugin.conversion.convert import Target

@@ -48,10 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score, print and save; 1 if any case could not be scored."""
-    from nnssl_plugin.atomic import write_text
     from nnssl_plugin.evaluation.evaluate import evaluate_folder, file_ending_of
     from nnssl_plugin.evaluation.metrics import brats_metrics, chaos_metrics, region_metrics
-    from nnssl_plugin.evaluation.results_folder import dataset_json_of, validation_cases
+    from nnssl_plugin.files import write_text
+    from nnssl_plugin.nnunet.results_folder import dataset_json_of, validation_cases
     from nnssl_plugin.report.evaluation_page import evaluation_page
     from nnssl_plugin.report.evaluation_table import case_table, mean_table
 
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    from nnssl_plugin.json_file import read_json
+    from nnssl_plugin.files import read_json
 
     content = read_json(path)
     labels = content.get("labels") if isinstance(content, dict) else None
@@ -111,8 +111,8 @@ def _convention(challenge: str, name: str | None, path: Path | None, dataset_jso
 
 
 def _references(predictions: Path, dataset_json: dict[str, Any]) -> Path:
-    from nnssl_plugin.data.dataset_json import is_unlabelled
-    from nnssl_plugin.evaluation.results_folder import references_of
+    from nnssl_plugin.nnunet.dataset_json import is_unlabelled
+    from nnssl_plugin.nnunet.results_folder import references_of
 
     if is_unlabelled(dataset_json):
         raise InputError(f"the data set of {predictions} is unlabelled; name references with -g")

@@ -45,10 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the copy and say what it holds."""
-    from nnssl_plugin.nnunet import dataset_name
+    from nnssl_plugin.files import write_json
+    from nnssl_plugin.nnunet.environment import dataset_name
+    from nnssl_plugin.nnunet.plans_file import load_plans, preprocessed_folder
     from nnssl_plugin.planning.plans_copy import copy_plans
-    from nnssl_plugin.planning.plans_file import load_plans, preprocessed_folder, write_json
-    from nnssl_plugin.presets import preset_assignments
+    from nnssl_plugin.settings.presets import preset_assignments
 
     dataset = dataset_name(args.d)
     name = args.p + ("CFB" if args.cfb else "SSL") if args.o is None else args.o
@@ -84,7 +85,7 @@ def _check_name(name: str, source: str, target: Path, overwrite: bool) -> None:
 
 
 def _print_configurations(source: dict[str, Any], copy: dict[str, Any]) -> None:
-    from nnssl_plugin.planning.plans_file import configuration_of
+    from nnssl_plugin.nnunet.plans_file import configuration_of
 
     for name in copy["configurations"]:
         before, after = configuration_of(source, name), configuration_of(copy, name)
@@ -103,7 +104,7 @@ def _sizes(entries: list[int] | int) -> str:
 
 
 def _print_settings(copy: dict[str, Any]) -> None:
-    from nnssl_plugin.settings import known_settings, settings_from_plans
+    from nnssl_plugin.settings.settings import known_settings, settings_from_plans
 
     defaults = known_settings()
     values = known_settings(section=settings_from_plans(copy))
@@ -118,14 +119,14 @@ def _print_pretraining(copy: dict[str, Any], folder: Path) -> list[str]:
     from batchgenerators.utilities.file_and_folder_operations import load_json
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    from nnssl_plugin.data.dataset_json import channel_names
-    from nnssl_plugin.settings import settings_from_plans
-    from nnssl_plugin.training.objectives_of_run import (
+    from nnssl_plugin.nnunet.dataset_json import channel_names
+    from nnssl_plugin.pretraining.objectives_of_run import (
         active_objectives,
         check_objectives,
         expected_memory,
         view_budget,
     )
+    from nnssl_plugin.settings.settings import settings_from_plans
 
     settings = settings_from_plans(copy).pretraining
     active = active_objectives(settings)

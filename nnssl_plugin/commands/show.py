@@ -11,9 +11,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what the file is made of."""
-    from nnssl_plugin.export.description import describe
+    from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint
+    from nnssl_plugin.checkpoints.description import describe
     from nnssl_plugin.export.source import file_digest
-    from nnssl_plugin.training.checkpoint import read_checkpoint
 
     lines = describe(read_checkpoint(args.file, mmap=True))
     print("\n".join([str(args.file), f"sha256: {file_digest(args.file)}", *lines]))

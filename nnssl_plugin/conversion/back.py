@@ -11,10 +11,10 @@ import SimpleITK as sitk
 from nnssl_plugin.conversion.dataset import folders_with_id
 from nnssl_plugin.conversion.label_scheme import values_in
 from nnssl_plugin.conversion.write_case import recode, write_image
-from nnssl_plugin.data.dataset_json import KEY
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.images.image_file import read_checked_header
 from nnssl_plugin.images.parallel import in_parallel
+from nnssl_plugin.nnunet.dataset_json import KEY
 
 COMMAND = "nnssl_plugin convert brats"
 

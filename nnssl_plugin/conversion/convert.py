@@ -15,7 +15,7 @@ from nnssl_plugin.conversion.summary import problem_lines, summary_lines
 from nnssl_plugin.conversion.work_folder import WorkFolder, digest, source_state
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.images.parallel import in_parallel
-from nnssl_plugin.nnunet import folder_of
+from nnssl_plugin.nnunet.environment import folder_of
 from nnssl_plugin.runs.folder import locked_file
 
 

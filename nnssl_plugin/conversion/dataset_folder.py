@@ -15,8 +15,8 @@ from nnssl_plugin.conversion.dataset import Dataset
 from nnssl_plugin.conversion.label_scheme import PLACEHOLDER
 from nnssl_plugin.conversion.work_folder import WorkFolder
 from nnssl_plugin.conversion.write_case import CaseWriter, Placed
-from nnssl_plugin.data.dataset_json import KEY
 from nnssl_plugin.images.parallel import in_parallel
+from nnssl_plugin.nnunet.dataset_json import KEY
 
 
 def write_dataset(dataset: Dataset, work: WorkFolder, copy: bool, converted_by: str) -> dict[str, Placed]:

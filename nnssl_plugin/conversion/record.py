@@ -10,7 +10,7 @@ from nnssl_plugin import __version__
 from nnssl_plugin.conversion.case import LABEL, Findings, Problems
 from nnssl_plugin.conversion.dataset import Dataset
 from nnssl_plugin.conversion.write_case import Placed
-from nnssl_plugin.nnunet import folder_of
+from nnssl_plugin.nnunet.environment import folder_of
 
 FILE = "conversion.json"
 

@@ -8,7 +8,7 @@ from nnssl_plugin.conversion.case import Findings, Problems
 from nnssl_plugin.conversion.check import median_geometry
 from nnssl_plugin.conversion.dataset import Dataset, folders_with_id
 from nnssl_plugin.conversion.write_case import Placed
-from nnssl_plugin.nnunet import folder_of
+from nnssl_plugin.nnunet.environment import folder_of
 
 
 def problem_lines(problems: Problems) -> list[str]:

@@ -8,10 +8,10 @@ from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 
 from nnssl_plugin.data.case_index import CaseRecord, build_case_index
-from nnssl_plugin.data.dataset_json import channel_names, missing_modalities, patient_of
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.nnunet import dataset_name
-from nnssl_plugin.planning.plans_file import plans_of, preprocessed_folder, preprocessing_by_identifier
+from nnssl_plugin.nnunet.dataset_json import channel_names, missing_modalities, patient_of
+from nnssl_plugin.nnunet.environment import dataset_name
+from nnssl_plugin.nnunet.plans_file import plans_of, preprocessed_folder, preprocessing_by_identifier
 
 
 def gather_cohort(

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from nnssl_plugin.commands.trainers import trainers_folder
 from nnssl_plugin.demo.cohort import write_phantoms, write_split
 from nnssl_plugin.demo.layout import (
     COMPARED,
@@ -25,6 +24,7 @@ from nnssl_plugin.demo.layout import (
 from nnssl_plugin.demo.report import write_demo_report
 from nnssl_plugin.demo.size import DemoSize
 from nnssl_plugin.demo.steps import Step
+from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 
 
 def demo_environment(folder: Path) -> dict[str, str]:

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from nnssl_plugin.data.phantom import write_phantom_cohort
 from nnssl_plugin.demo.layout import DATASET, PHANTOMS, RAW
+from nnssl_plugin.demo.phantom import write_phantom_cohort
 from nnssl_plugin.demo.size import DemoSize
 
 

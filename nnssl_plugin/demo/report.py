@@ -12,18 +12,18 @@ from typing import Any
 
 import torch
 
-from nnssl_plugin.atomic import write_text
-from nnssl_plugin.data.dataset_json import channel_names
+from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint
 from nnssl_plugin.demo.layout import COMPARED, DATASET, FINETUNING, PREPROCESSED, PRETRAINING, RAW, REPORT, RESULTS, Run
 from nnssl_plugin.demo.size import DemoSize
 from nnssl_plugin.demo.steps import Step, log_of, seconds_of
+from nnssl_plugin.files import write_text
+from nnssl_plugin.nnunet.dataset_json import channel_names
 from nnssl_plugin.report.comparison import RegionComparison, compare
 from nnssl_plugin.report.contours import SegmentedCase, show_segmentations
 from nnssl_plugin.report.figures import finetuning_curves
 from nnssl_plugin.report.page import facts, page, paragraph, picture, section, table
 from nnssl_plugin.report.sections import dice_section, pretraining_section
 from nnssl_plugin.runs.output import clock
-from nnssl_plugin.training.checkpoint import read_checkpoint
 
 HONESTY = (
     "A handful of synthetic cases and minutes of one computer prove that the chain works, not that pre-training helps: "

@@ -12,8 +12,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from nnssl_plugin.atomic import write_text
 from nnssl_plugin.demo.side_by_side import run_side_by_side
+from nnssl_plugin.files import write_text
 from nnssl_plugin.runs.command import Display, run_command
 from nnssl_plugin.runs.device import Device
 from nnssl_plugin.runs.output import LiveLine, clock, last_lines

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from nnssl_plugin.data.dataset_json import is_unlabelled
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.nnunet.dataset_json import is_unlabelled
 
 REGION_NAMES = {
     "WT": {"wt", "whole tumor"},

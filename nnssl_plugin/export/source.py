@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from nnssl_plugin.data.dataset_json import channel_names
+from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint
+from nnssl_plugin.checkpoints.nnssl_format import ADAPTATION_PLAN, unet_weights
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.export.nnssl_format import ADAPTATION_PLAN, unet_weights
-from nnssl_plugin.training.checkpoint import read_checkpoint
+from nnssl_plugin.nnunet.dataset_json import channel_names
 
 PLUGIN = "nnssl_plugin"
 UNNAMED = "the only channel"

@@ -10,9 +10,9 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
-from nnssl_plugin.data.dataset_json import channel_names
-from nnssl_plugin.nnunet import check_nnunet, dataset_name
-from nnssl_plugin.planning.plans_file import configuration_of, load_plans, preprocessed_folder
+from nnssl_plugin.nnunet.dataset_json import channel_names
+from nnssl_plugin.nnunet.environment import check_nnunet, dataset_name
+from nnssl_plugin.nnunet.plans_file import configuration_of, load_plans, preprocessed_folder
 from nnssl_plugin.training.run_checks import refuse_cascade
 
 # Fresh layers of an export are the same whenever it is made again.

@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 
-from nnssl_plugin.data.dataset_json import without_cases
+from nnssl_plugin.checkpoints.checkpoint_file import save_atomically, to_plain
+from nnssl_plugin.checkpoints.nnssl_format import ADAPTATION_PLAN, adaptation_plan
+from nnssl_plugin.checkpoints.provenance import digest, provenance
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.export.channels import match_channels
-from nnssl_plugin.export.nnssl_format import ADAPTATION_PLAN, adaptation_plan
 from nnssl_plugin.export.source import PLUGIN, Source
 from nnssl_plugin.export.target import Target
 from nnssl_plugin.export.topology import SEGMENTATION, Layer, share, transfer
-from nnssl_plugin.planning.plans_file import configuration_of
-from nnssl_plugin.training.checkpoint import save_atomically, to_plain
-from nnssl_plugin.training.provenance import digest, provenance
+from nnssl_plugin.nnunet.dataset_json import without_cases
+from nnssl_plugin.nnunet.plans_file import configuration_of
 
 # Below this share of the encoder, fine-tuning would be training from scratch in disguise. Ours.
 SMALLEST_SHARE = 0.5

@@ -20,7 +20,7 @@ from nnssl_plugin.objectives.objective import (
     Views,
 )
 from nnssl_plugin.objectives.representation import alignment, retrieval_top1, uniformity
-from nnssl_plugin.validation import STRICT
+from nnssl_plugin.settings.validation import STRICT
 
 METRICS = ("retrieval", "retrieval_chance", "alignment", "uniformity")
 

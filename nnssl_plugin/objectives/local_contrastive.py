@@ -22,7 +22,7 @@ from nnssl_plugin.objectives.objective import (
     PretrainingBatch,
     Views,
 )
-from nnssl_plugin.validation import STRICT
+from nnssl_plugin.settings.validation import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)

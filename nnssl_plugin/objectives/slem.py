@@ -21,8 +21,8 @@ from nnssl_plugin.objectives.objective import (
     PretrainingBatch,
     Views,
 )
-from nnssl_plugin.report.slices import show_slices
-from nnssl_plugin.validation import STRICT
+from nnssl_plugin.plots.slices import show_slices
+from nnssl_plugin.settings.validation import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)

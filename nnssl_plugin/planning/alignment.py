@@ -7,10 +7,10 @@ from typing import Any
 
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
-from nnssl_plugin.data.dataset_json import channel_names
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.nnunet import folder_of
-from nnssl_plugin.planning.plans_file import configuration_of, load_plans, preprocessed_folder
+from nnssl_plugin.nnunet.dataset_json import channel_names
+from nnssl_plugin.nnunet.environment import folder_of
+from nnssl_plugin.nnunet.plans_file import configuration_of, load_plans, preprocessed_folder
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerp
 from nnunetv2.utilities.dataset_name_id_conversion import convert_dataset_name_to_id
 
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.nnunet.plans_file import configuration_of
 from nnssl_plugin.planning.alignment import Alignment
-from nnssl_plugin.planning.plans_file import configuration_of
 
 
 def fingerprint_of(alignment: Alignment, processes: int) -> dict[str, Any]:

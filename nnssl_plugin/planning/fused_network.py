@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.planning.plans_file import configuration_of
+from nnssl_plugin.nnunet.plans_file import configuration_of
 
 STOCK = "dynamic_network_architectures.architectures.unet"
 OURS = "nnssl_plugin.networks.contextual_fusion_unet"

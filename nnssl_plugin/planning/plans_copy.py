@@ -4,10 +4,10 @@ from copy import deepcopy
 from typing import Any
 
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.nnunet.plans_file import configuration_of
 from nnssl_plugin.planning.fused_network import has_contextual_fusion, with_contextual_fusion
 from nnssl_plugin.planning.network_size import resized
-from nnssl_plugin.planning.plans_file import configuration_of
-from nnssl_plugin.settings import PLANS_KEY, settings_from_plans, settings_with
+from nnssl_plugin.settings.settings import PLANS_KEY, settings_from_plans, settings_with
 
 RESIZABLE = {"batch_size", "patch_size", "architecture"}
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from nnssl_plugin.nnunet.plans_file import plans_of, preprocessing_by_identifier
 from nnssl_plugin.planning.alignment import Alignment
-from nnssl_plugin.planning.plans_file import plans_of, preprocessing_by_identifier
 
 
 def conflicts(alignment: Alignment) -> dict[str, str]:

@@ -5,9 +5,10 @@ from nnunetv2.experiment_planning.plan_and_preprocess_api import preprocess_data
 from nnunetv2.experiment_planning.plans_for_pretraining.move_plans_between_datasets import move_plans_between_datasets
 from nnunetv2.utilities.dataset_name_id_conversion import convert_dataset_name_to_id
 
-from nnssl_plugin.nnunet import folder_of
+from nnssl_plugin.files import write_json
+from nnssl_plugin.nnunet.environment import folder_of
+from nnssl_plugin.nnunet.plans_file import configuration_of
 from nnssl_plugin.planning.alignment import Alignment
-from nnssl_plugin.planning.plans_file import configuration_of, write_json
 from nnssl_plugin.planning.preprocessed_data import conflicts, extra_cases, missing_cases
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nnssl_plugin.data.dataset_json import channel_names
-from nnssl_plugin.evaluation.results_folder import dataset_json_of, raw_images_of
 from nnssl_plugin.export.channels import canonical_name
-from nnssl_plugin.json_file import read_json
+from nnssl_plugin.files import read_json
+from nnssl_plugin.nnunet.dataset_json import channel_names
+from nnssl_plugin.nnunet.results_folder import dataset_json_of, raw_images_of
 from nnssl_plugin.report.contours import SegmentedCase, show_segmentations
 from nnssl_plugin.report.page import paragraph, picture, section
 

@@ -2,7 +2,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nnssl_plugin.evaluation.results_folder import raw_images_of
+from nnssl_plugin.nnunet.results_folder import raw_images_of
 from nnssl_plugin.report.case_pictures import case_section, worst_and_best
 from nnssl_plugin.report.evaluation_table import dice_table, mean_table, metrics_of, titled, undefined_lines
 from nnssl_plugin.report.figures import strips

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from nnssl_plugin.objectives.mosaic import mosaic_axes
+from nnssl_plugin.plots.slices import show_slices
+from nnssl_plugin.pretraining.pretext_logger import CHANCE
 from nnssl_plugin.report.page import page, paragraph, picture, section, table
-from nnssl_plugin.report.slices import show_slices
-from nnssl_plugin.training.pretext_logger import CHANCE
 from nnssl_plugin.transforms.denormalization import DenormalizationSettings, DenormalizationTransform
 
 MODES = get_args(get_type_hints(DenormalizationSettings)["mode"])

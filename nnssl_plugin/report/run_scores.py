@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.json_file import read_json
+from nnssl_plugin.files import read_json
 from nnssl_plugin.report.evaluation_table import metrics_of
 
 NAMES = ("brats.json", "chaos.json", "regions.json")

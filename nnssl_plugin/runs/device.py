@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from nnssl_plugin.commands.trainers import trainers_folder
+from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 
 TRAINERS = "nnUNet_extTrainer"
 

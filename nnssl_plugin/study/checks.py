@@ -10,7 +10,7 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.evaluation.regions import READERS
-from nnssl_plugin.planning.plans_file import configuration_of, load_plans, preprocessed_folder
+from nnssl_plugin.nnunet.plans_file import configuration_of, load_plans, preprocessed_folder
 from nnssl_plugin.runs.device import TRAINERS, Device
 from nnssl_plugin.study.study_file import Control, Recipe, Schedule, Study
 from nnssl_plugin.training.run_checks import refuse_unlabelled

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
-from nnssl_plugin.planning.plans_file import configuration_of
-from nnssl_plugin.settings import settings_from_plans
+from nnssl_plugin.nnunet.plans_file import configuration_of
+from nnssl_plugin.settings.settings import settings_from_plans
 from nnssl_plugin.study.record import Record
 from nnssl_plugin.study.run import Run
 

@@ -12,11 +12,10 @@ from typing import Any
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnunetv2.utilities.crossval_split import generate_crossval_split
 
-from nnssl_plugin.atomic import write_text
-from nnssl_plugin.data.dataset_json import KEY, patient_of
-from nnssl_plugin.data.label_subset import label_subset
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.json_file import read_json
+from nnssl_plugin.files import read_json, write_text
+from nnssl_plugin.finetuning.label_subset import label_subset
+from nnssl_plugin.nnunet.dataset_json import KEY, patient_of
 from nnssl_plugin.study.study_file import Study
 
 SPLITS = "splits_final.json"

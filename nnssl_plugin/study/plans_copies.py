@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
-from nnssl_plugin.atomic import write_text
 from nnssl_plugin.commands import plan
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.files import write_text
 from nnssl_plugin.study.run import Run
 
 VARIABLE = "nnUNet_preprocessed"

@@ -7,9 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nnssl_plugin.atomic import write_text
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.json_file import read_json
+from nnssl_plugin.files import read_json, write_text
 
 FINAL, LATEST, SUMMARY = "checkpoint_final.pth", "checkpoint_latest.pth", "validation/summary.json"
 

@@ -7,9 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nnssl_plugin.atomic import write_text
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.json_file import read_json
+from nnssl_plugin.files import read_json, write_text
 from nnssl_plugin.report.case_pictures import losses_and_gains, run_pictures
 from nnssl_plugin.report.figures import strips
 from nnssl_plugin.report.page import details, page, paragraph, picture, section, table

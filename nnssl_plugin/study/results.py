@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nnssl_plugin.json_file import read_json
+from nnssl_plugin.files import read_json
 from nnssl_plugin.report.comparison import bootstrap_interval
 
 # Fold and case → score of one region and metric.

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnssl_plugin.atomic import write_text
-from nnssl_plugin.nnunet import check_nnunet, dataset_name, folder_of
-from nnssl_plugin.planning.plans_file import configuration_of, preprocessed_folder
+from nnssl_plugin.files import write_text
+from nnssl_plugin.nnunet.environment import check_nnunet, dataset_name, folder_of
+from nnssl_plugin.nnunet.plans_file import configuration_of, preprocessed_folder
 from nnssl_plugin.runs.device import Device
 from nnssl_plugin.runs.folder import locked_folder
 from nnssl_plugin.runs.output import LiveLine, clock

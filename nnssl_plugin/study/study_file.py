@@ -9,7 +9,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.settings import Settings, settings_with
+from nnssl_plugin.settings.settings import Settings, settings_with
 
 # Names become parts of plans names, which nnU-Net splits at '__'.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]

@@ -9,11 +9,11 @@ from typing import Any
 from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnssl_plugin.data.dataset_json import is_unlabelled
+from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.nnunet import check_nnunet, folder_of
-from nnssl_plugin.settings import FinetuningSettings, PretrainingSettings, Settings, settings_from_plans
-from nnssl_plugin.training.checkpoint import read_checkpoint
+from nnssl_plugin.nnunet.dataset_json import is_unlabelled
+from nnssl_plugin.nnunet.environment import check_nnunet, folder_of
+from nnssl_plugin.settings.settings import FinetuningSettings, PretrainingSettings, Settings, settings_from_plans
 
 # Where nnU-Net's `init_args` of a checkpoint hold the record of the run.
 RECORD = "nnssl_plugin"

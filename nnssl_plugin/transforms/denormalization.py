@@ -10,7 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from nnssl_plugin.validation import STRICT
+from nnssl_plugin.settings.validation import STRICT
 
 # Fewer voxels than this say too little about an intensity distribution.
 FEWEST_VOXELS = 32

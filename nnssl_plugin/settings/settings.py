@@ -11,8 +11,8 @@ from pydantic.dataclasses import dataclass
 
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.objectives.registry import OBJECTIVES
+from nnssl_plugin.settings.validation import STRICT
 from nnssl_plugin.transforms.denormalization import DenormalizationSettings
-from nnssl_plugin.validation import STRICT
 
 PLANS_KEY = "nnssl_plugin"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from nnssl_plugin.checkpoints.nnssl_format import ADAPTATION_PLAN
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.export.nnssl_format import ADAPTATION_PLAN
 from nnssl_plugin.export.source import recorded_channels, recorded_provenance
 from nnssl_plugin.export.topology import SEGMENTATION, family
 

@@ -1,9 +1,9 @@
 from torch.optim import Optimizer
 
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.training.parameter_groups import DECODER, ENCODER, SEGMENTATION, split_groups
-from nnssl_plugin.training.schedules import EpochSchedule, Rates, sawtooth, sawtooth_lengths, warmup
-from nnssl_plugin.training.supervised_trainer import SupervisedTrainer
+from nnssl_plugin.finetuning.parameter_groups import DECODER, ENCODER, SEGMENTATION, split_groups
+from nnssl_plugin.finetuning.schedules import EpochSchedule, Rates, sawtooth, sawtooth_lengths, warmup
+from nnssl_plugin.finetuning.supervised_trainer import SupervisedTrainer
 
 
 class FinetuneTrainer(SupervisedTrainer):

@@ -7,10 +7,10 @@ import numpy as np
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnssl_plugin.data.case_index import CaseRecord
-from nnssl_plugin.data.view_budget import ViewBudget, fit_views
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.objectives.registry import OBJECTIVES
-from nnssl_plugin.settings import PretrainingSettings
+from nnssl_plugin.pretraining.view_budget import ViewBudget, fit_views
+from nnssl_plugin.settings.settings import PretrainingSettings
 
 # nnU-Net's planners fill 8 GB with 1.0 to 1.1 (plain) or 1.4 to 1.6 (residual encoder) 10^9 values of feature maps.
 BYTES_PER_VALUE = 8

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 from tqdm import trange
 
-from nnssl_plugin.atomic import write_text
+from nnssl_plugin.files import write_text
 from nnssl_plugin.objectives.objective import PretrainingBatch
 from nnssl_plugin.objectives.representation import effective_rank
 from nnssl_plugin.report.pretext_page import denormalization_picture, embedding_map, pretext_page
 from nnssl_plugin.training.seeding import seed_everything
 
 if TYPE_CHECKING:
-    from nnssl_plugin.training.pretrain_trainer import PretrainTrainer
+    from nnssl_plugin.pretraining.pretrain_trainer import PretrainTrainer
 
 SEED = 12345
 # Batches the embedding map is drawn from; more points would hide each other.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nnssl_plugin.data.phantom_anatomy import Array, Brain, Head, Layers
+from nnssl_plugin.demo.phantom_anatomy import Array, Brain, Head, Layers
 
 NECROTIC_CORE, OEDEMA, ENHANCING = 1, 2, 3
 

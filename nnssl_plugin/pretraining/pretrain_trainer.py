@@ -15,9 +15,14 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from nnssl_plugin.checkpoints.checkpoint_file import (
+    read_checkpoint,
+    restore_random_state,
+    save_atomically,
+    shareable_init_args,
+)
 from nnssl_plugin.data.case_index import CaseRecord
 from nnssl_plugin.data.cohort import gather_cohort
-from nnssl_plugin.data.dataset_json import channel_names
 from nnssl_plugin.data.loader import (
     PretrainingDataLoader,
     in_worker_processes,
@@ -27,19 +32,21 @@ from nnssl_plugin.data.loader import (
 )
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.networks.pretraining_network import PretrainingNetwork
+from nnssl_plugin.nnunet.dataset_json import channel_names
 from nnssl_plugin.objectives.objective import NetworkShape, Objective, ObjectiveResult, PretrainingBatch, Views
 from nnssl_plugin.objectives.registry import OBJECTIVES
-from nnssl_plugin.settings import PretrainingSettings
-from nnssl_plugin.training.checkpoint import (
-    read_checkpoint,
-    restore_random_state,
-    save_atomically,
-    shareable_init_args,
+from nnssl_plugin.pretraining.objectives_of_run import active_objectives, check_cohort, check_objectives, view_budget
+from nnssl_plugin.pretraining.pretext_logger import CHANCE, PretextLogger
+from nnssl_plugin.pretraining.pretext_validation import validate_pretext
+from nnssl_plugin.pretraining.pretrain_checkpoint import BEST_MEASURE, pretraining_checkpoint, restore_pretraining
+from nnssl_plugin.pretraining.skipped_steps import (
+    SKIPPED,
+    count_skipped,
+    describe_skipped,
+    step_if_finite,
+    stop_where_most_are_skipped,
 )
-from nnssl_plugin.training.objectives_of_run import active_objectives, check_cohort, check_objectives, view_budget
-from nnssl_plugin.training.pretext_logger import CHANCE, PretextLogger
-from nnssl_plugin.training.pretext_validation import validate_pretext
-from nnssl_plugin.training.pretrain_checkpoint import BEST_MEASURE, pretraining_checkpoint, restore_pretraining
+from nnssl_plugin.settings.settings import PretrainingSettings
 from nnssl_plugin.training.run_checks import (
     RECORD,
     check_run,
@@ -49,13 +56,6 @@ from nnssl_plugin.training.run_checks import (
     run_record,
 )
 from nnssl_plugin.training.seeding import seed_everything, start_seed
-from nnssl_plugin.training.skipped_steps import (
-    SKIPPED,
-    count_skipped,
-    describe_skipped,
-    step_if_finite,
-    stop_where_most_are_skipped,
-)
 from nnssl_plugin.transforms.augmentation import stock_augmentation
 from nnssl_plugin.transforms.denormalization import DenormalizationTransform
 

@@ -1,13 +1,11 @@
 """The plans files in a data set's preprocessed folder."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nnssl_plugin.atomic import write_text
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.nnunet import folder_of
+from nnssl_plugin.nnunet.environment import folder_of
 
 # Entries of a configuration that decide what its preprocessed images hold.
 PREPROCESSING = (
@@ -61,11 +59,6 @@ def load_plans(dataset: str, name: str) -> dict[str, Any]:
     if made_for != dataset:
         raise InputError(f"{path} is a plans file of another data set, {made_for}; plan {dataset} itself")
     return known[name]
-
-
-def write_json(content: Mapping[str, Any], path: Path) -> None:
-    """Write `content` so that `path` holds either what it held before or all of it."""
-    write_text(path, json.dumps(content, indent=4))
 
 
 def configuration_of(plans: dict[str, Any], name: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from torch.optim import Optimizer
 
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.training.supervised_trainer import SupervisedTrainer
+from nnssl_plugin.finetuning.supervised_trainer import SupervisedTrainer
 
 
 class ScratchTrainer(SupervisedTrainer):

@@ -2,14 +2,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nnssl_plugin import __version__
+from nnssl_plugin.checkpoints.checkpoint_file import random_state, to_plain
+from nnssl_plugin.checkpoints.nnssl_format import ADAPTATION_PLAN, adaptation_plan
+from nnssl_plugin.checkpoints.provenance import citations_of, digest, provenance
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.export.nnssl_format import ADAPTATION_PLAN, adaptation_plan
 from nnssl_plugin.objectives.registry import OBJECTIVES
-from nnssl_plugin.training.checkpoint import random_state, to_plain
-from nnssl_plugin.training.provenance import citations_of, digest, provenance
 
 if TYPE_CHECKING:
-    from nnssl_plugin.training.pretrain_trainer import PretrainTrainer
+    from nnssl_plugin.pretraining.pretrain_trainer import PretrainTrainer
 
 BEST_MEASURE = "moving average of the pretext loss without augmentation (lower is better)"
 

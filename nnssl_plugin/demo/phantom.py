@@ -12,8 +12,8 @@ import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
-from nnssl_plugin.data.phantom_anatomy import Array, Head, Layers, healthy_brain
-from nnssl_plugin.data.phantom_tumour import grow_tumour
+from nnssl_plugin.demo.phantom_anatomy import Array, Head, Layers, healthy_brain
+from nnssl_plugin.demo.phantom_tumour import grow_tumour
 
 MODALITIES = ("t1n", "t1c", "t2w", "t2f")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
-from nnssl_plugin.json_file import read_json
+from nnssl_plugin.files import read_json
 
 
 def model_folder(predictions: Path) -> Path | None:

@@ -1,7 +1,7 @@
 """Recipes of pre-training by name: which objectives run, with which weights."""
 
 from nnssl_plugin.objectives.registry import OBJECTIVES
-from nnssl_plugin.settings import Settings
+from nnssl_plugin.settings.settings import Settings
 
 # Weight of each objective; those a preset does not name are off. `full` is the default recipe.
 PRESETS: dict[str, dict[str, float]] = {

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from nnssl_plugin.data.dataset_json import without_cases
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.nnunet.dataset_json import without_cases
 
 # nnU-Net logs numpy's scalars, older checkpoints of ours hold numpy's random state: data, not code.
 NUMPY_GLOBALS = [

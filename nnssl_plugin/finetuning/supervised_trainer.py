@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnssl_plugin.data.dataset_json import channel_names, patient_of
-from nnssl_plugin.data.label_subset import label_subset
-from nnssl_plugin.training.background_plateau import LOG_KEY, plateau, predicted_foreground
-from nnssl_plugin.training.checkpoint import save_atomically, shareable_init_args, to_plain
-from nnssl_plugin.training.parameter_groups import unwrapped
-from nnssl_plugin.training.provenance import NNUNET, digest, provenance
+from nnssl_plugin.checkpoints.checkpoint_file import save_atomically, shareable_init_args, to_plain
+from nnssl_plugin.checkpoints.provenance import NNUNET, digest, provenance
+from nnssl_plugin.finetuning.background_plateau import LOG_KEY, plateau, predicted_foreground
+from nnssl_plugin.finetuning.label_subset import label_subset
+from nnssl_plugin.finetuning.parameter_groups import unwrapped
+from nnssl_plugin.nnunet.dataset_json import channel_names, patient_of
 from nnssl_plugin.training.run_checks import (
     RECORD,
     check_run,
