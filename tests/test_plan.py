@@ -19,6 +19,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnssl_plugin.commands import plan
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.planning import plan_options
 from nnssl_plugin.planning.network_size import nearest_patch_size, topology_of
 from nnssl_plugin.planning.plans_copy import copy_plans
 from nnssl_plugin.pretraining.objectives_of_run import BYTES_PER_VALUE, active_objectives
@@ -294,7 +295,7 @@ def test_memory_is_at_least_what_the_planner_reckons(planner: type, axes: str, n
 
 
 def test_the_command_knows_every_preset() -> None:
-    assert tuple(PRESETS) == plan.PRESETS
+    assert tuple(PRESETS) == plan_options.PRESETS
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -3,9 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from nnssl_plugin.errors import InputError
-
-# Keys of `presets.PRESETS`, repeated because that module is slow to import.
-PRESETS = ("slem", "contrast", "restoration", "full")
+from nnssl_plugin.planning.plan_options import add_plan_options, copy_with_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,21 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="settings, e.g. pretraining.epochs=20; may be repeated; over those the copied plans carry",
     )
-    parser.add_argument(
-        "--preset",
-        choices=PRESETS,
-        help="which objectives pre-train; --set goes over it. Default: those of the copied plans, or full",
-    )
-    parser.add_argument(
-        "--cfb", action="store_true", help="put the contextual fusion block at the bottleneck of the copy's network"
-    )
-    sizes = parser.add_argument_group("size of the copy's network (the preprocessed data stay as they are)")
-    sizes.add_argument("-c", nargs="+", metavar="CONFIGURATION", help="which configurations; default: all that match")
-    sizes.add_argument("--batch-size", type=int, metavar="N")
-    sizes.add_argument(
-        "--patch-size", type=int, nargs="+", metavar="N", help="in voxels, axes in the order of the plans"
-    )
-    sizes.add_argument("--features", type=int, nargs=2, metavar=("BASE", "MAX"), help="stage i: min(MAX, BASE * 2^i)")
+    add_plan_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing plans file of that name")
 
 
@@ -48,24 +32,13 @@ def run(args: argparse.Namespace) -> int:
     from nnssl_plugin.files import write_json
     from nnssl_plugin.nnunet.environment import dataset_name
     from nnssl_plugin.nnunet.plans_file import load_plans, preprocessed_folder
-    from nnssl_plugin.planning.plans_copy import copy_plans
-    from nnssl_plugin.settings.presets import preset_assignments
 
     dataset = dataset_name(args.d)
     name = args.p + ("CFB" if args.cfb else "SSL") if args.o is None else args.o
     target = preprocessed_folder(dataset) / f"{name}.json"
     _check_name(name, args.p, target, args.overwrite)
     source = load_plans(dataset, args.p)
-    copy = copy_plans(
-        source,
-        name,
-        [*(preset_assignments(args.preset) if args.preset else []), *args.set],
-        configurations=args.c,
-        batch_size=args.batch_size,
-        patch_size=args.patch_size,
-        features=tuple(args.features) if args.features else None,
-        contextual_fusion=args.cfb,
-    )
+    copy = copy_with_options(source, name, args, args.set)
     write_json(copy, target)
     print(f"{target}: {args.p} of {dataset}, same preprocessed data")
     _print_configurations(source, copy)
@@ -116,9 +89,9 @@ def _print_settings(copy: dict[str, Any]) -> None:
 
 def _print_pretraining(copy: dict[str, Any], folder: Path) -> list[str]:
     """What `SSLPretrainTrainer` will do under each configuration, or why it cannot; returns those under which it can."""
-    from batchgenerators.utilities.file_and_folder_operations import load_json
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+    from nnssl_plugin.files import read_json
     from nnssl_plugin.nnunet.dataset_json import channel_names
     from nnssl_plugin.pretraining.objectives_of_run import (
         active_objectives,
@@ -130,7 +103,7 @@ def _print_pretraining(copy: dict[str, Any], folder: Path) -> list[str]:
 
     settings = settings_from_plans(copy).pretraining
     active = active_objectives(settings)
-    modalities = channel_names(load_json(folder / "dataset.json"))
+    modalities = channel_names(read_json(folder / "dataset.json"))
     weights = [f"{name} (weight {section.weight:g})" for name, section in active.items()]
     print("\npre-training: " + (", ".join(weights) or "no objective"))
     possible = []
