@@ -9,7 +9,7 @@ from nnssl_plugin.demo.layout import CONFIGURATION, STUDY_FILE
 from nnssl_plugin.demo.size import DemoSize
 from nnssl_plugin.files import write_text
 
-CONTROL, RECIPE, SCHEDULE = "scratch", "pretrained", "warmup"
+CONTROL, RECIPE, SCHEDULE = "scratch", "default", "warmup"
 
 
 def write_study_file(folder: Path, size: DemoSize, test_patients: Sequence[str]) -> Path:

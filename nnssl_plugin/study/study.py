@@ -120,7 +120,8 @@ class StudyRuns:
         width = max(len(run.name) for run in self.runs)
         for run in self.runs:
             state = "finished" if run.name in finished else "to resume" if is_begun(self.places.fold(run)) else "to do"
-            fold = f"fold {run.fold}" + (f" (of {run.base_fold})" if run.fold != run.base_fold else "")
+            of = "" if self.study.patients or run.fold == run.base_fold else f" (of {run.base_fold})"
+            fold = f"fold {run.fold}{of}"
             cases = f"{len(run.cases)} cases{'' if run.is_pretraining else ' labelled'}"
             lines.append(f"  {run.name:{width}}  {state:9}  {self.steps[run.name]:>7} steps  {fold}, {cases}")
         total = sum(self.steps.values())

@@ -99,7 +99,10 @@ def _results(cells: Sequence[Cell], whole: Table) -> str:
             "the difference of each draw beside it."
         )
     if pretrainings == 1:
-        notes.append("A recipe was pre-trained once only: how another pre-training would do is not in the interval.")
+        notes.append(
+            "Where 'each pre-training' names one difference, a recipe was pre-trained once: how another pre-training would "
+            "do is not in the interval."
+        )
     return section(
         "Results",
         table(shown.header, shown.rows, shown.numbers),
@@ -137,7 +140,8 @@ def _runs(folder: Path, study: dict[str, Any]) -> str:
     for run in study["runs"]:
         path = folder / "runs" / f"{run['name']}.json"
         record = read_json(path) if path.is_file() else {}
-        fold = str(run["base_fold"]) if run["fold"] == run["base_fold"] else f"{run['base_fold']} (as {run['fold']})"
+        own = study["scored"] or run["fold"] == run["base_fold"]
+        fold = str(run["fold"]) if own else f"{run['base_fold']} (as {run['fold']})"
         rows.append(
             [
                 run["name"],
