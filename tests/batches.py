@@ -2,7 +2,8 @@
 
 import torch
 
-from nnssl_plugin.objectives.objective import NetworkShape, PretrainingBatch
+from nnssl_plugin.data.batch import PretrainingBatch
+from nnssl_plugin.objectives.objective import NetworkShape
 
 NAMES = ("T1", "T1c", "T2", "FLAIR")
 
@@ -14,8 +15,7 @@ def make_batch(axes: int, channels: int, size: int = 6, patch: int = 32, constan
     if constant:
         data = (torch.arange(channels) + 1.0).view(1, -1, *[1] * axes).expand(shape).clone()
     return PretrainingBatch(
-        data=data,
-        denormalized=data * 2,
+        images={"augmented": data, "clean": data.clone(), "denormalized": data * 2},
         denormalized_target=torch.roll(torch.arange(channels), 1).expand(size, -1).clone(),
         foreground=torch.ones(size, 1, *shape[2:], dtype=torch.bool),
         present=torch.ones(size, channels, dtype=torch.bool),
@@ -25,6 +25,4 @@ def make_batch(axes: int, channels: int, size: int = 6, patch: int = 32, constan
 
 
 def network_shape(axes: int, channels: int, features: int = 16, decoder: int = 8) -> NetworkShape:
-    return NetworkShape(
-        NAMES[:channels], (32,) * axes if axes == 2 else (16,) * axes, (4,) * axes, (decoder, features), decoder
-    )
+    return NetworkShape(NAMES[:channels], (32,) * axes if axes == 2 else (16,) * axes, (4,) * axes, (decoder, features))

@@ -1,22 +1,15 @@
+from collections.abc import Mapping
 from typing import Annotated
 
 import torch
-from matplotlib.figure import Figure
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from nnssl_plugin.data.batch import PretrainingBatch
 from nnssl_plugin.networks.contextual_fusion import CONVOLUTIONS
-from nnssl_plugin.objectives.mosaic import mosaic_axes
-from nnssl_plugin.objectives.objective import (
-    Features,
-    NetworkShape,
-    Objective,
-    ObjectiveResult,
-    PretrainingBatch,
-    Views,
-)
-from nnssl_plugin.plots.slices import show_slices
+from nnssl_plugin.objectives.needs import Needs
+from nnssl_plugin.objectives.objective import Features, NetworkShape, Objective, ObjectiveResult, Views
 from nnssl_plugin.settings.validation import STRICT
 
 
@@ -47,65 +40,53 @@ class MosaicRestoration(Objective):
     """
 
     Settings = RestorationSettings
-    views_per_patch = 1
-    needs_decoder = True
 
     def __init__(self, settings: RestorationSettings, network: NetworkShape) -> None:
         super().__init__()
         self.settings = settings
         self.modalities = network.modalities
         convolution = CONVOLUTIONS[len(network.patch_size)]
-        self.output = convolution(network.decoder_features, len(network.modalities), 1)
+        self.output = convolution(network.decoder_features[-1], len(network.modalities), 1)
 
     @classmethod
-    def fewest_modalities(cls, settings: RestorationSettings) -> int:
-        """One: its cubes are restored from their surroundings."""
-        return 1
+    def needs(cls, settings: RestorationSettings) -> Needs:
+        """One view of the plans' own patches through encoder and decoder. One modality is restored from its surroundings."""
+        return Needs("plans", ("augmented",), views=1, decoder_stages=(-1,))
 
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
         """The patch with every modality hidden in part of the cubes."""
-        batch_size, channels, *patch = batch.data.shape
-        cubes = [-(-size // self.settings.cube_size) for size in patch]
-        draw = torch.rand(batch_size, channels, *cubes, generator=generator, device=batch.data.device)
+        images = batch.images["augmented"]
+        cubes = [-(-size // self.settings.cube_size) for size in batch.patch_size]
+        draw = torch.rand(*images.shape[:2], *cubes, generator=generator, device=images.device)
         visible = draw < self.settings.shown
-        for axis in range(len(patch)):
-            visible = visible.repeat_interleave(self.settings.cube_size, dim=axis + 2)
-        for axis, size in enumerate(patch):
-            visible = visible.narrow(axis + 2, 0, size)
-        return Views(batch.data * visible, {"visible": visible})
+        for axis, size in enumerate(batch.patch_size, start=2):
+            visible = visible.repeat_interleave(self.settings.cube_size, dim=axis).narrow(axis, 0, size)
+        return Views({"partial": images * visible}, {"visible": visible})
 
-    def forward(self, features: Features, views: Views, batch: PretrainingBatch) -> ObjectiveResult:
+    def restored(self, features: Mapping[str, Features]) -> Tensor:
+        """`[B, C, *P]`."""
+        restored: Tensor = self.output(features["partial"].decoder[-1])
+        return restored
+
+    def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
         """Weighted L1, each patch counting the same; the error of hidden voxels beside that of predicting the mean."""
-        present = batch.present.view(*batch.present.shape, *[1] * (batch.data.ndim - 2))
+        images = batch.images["augmented"]
+        present = batch.present.view(*batch.present.shape, *[1] * (images.ndim - 2))
         scored = batch.foreground & present
         visible = views.targets["visible"]
-        error = (self._restored(features).float() - batch.data).abs()
+        error = (self.restored(features).float() - images).abs()
         weights = torch.where(visible, self.settings.shown_weight, 1.0) * scored
         loss = _mean_per_patch(error, weights).mean()
         with torch.no_grad():
             hidden = (scored & ~visible).float()
             # What predicting each patch's foreground mean would cost, the figure that "restored" has to beat.
-            axes = tuple(range(2, batch.data.ndim))
-            mean = (batch.data * scored).sum(axes, keepdim=True) / scored.sum(axes, keepdim=True).clamp(min=1)
+            axes = tuple(range(2, images.ndim))
+            mean = (images * scored).sum(axes, keepdim=True) / scored.sum(axes, keepdim=True).clamp(min=1)
             metrics = {
                 "hidden_error": _mean_per_patch(error, hidden).mean(),
-                "hidden_error_chance": _mean_per_patch((batch.data - mean).abs(), hidden).mean(),
+                "hidden_error_chance": _mean_per_patch((images - mean).abs(), hidden).mean(),
             }
         return ObjectiveResult(loss, {"l1": loss}, metrics)
-
-    def _restored(self, features: Features) -> Tensor:
-        if features.decoded is None:
-            raise ValueError("restoration needs the decoder's output")
-        restored: Tensor = self.output(features.decoded)
-        return restored
-
-    def picture(self, features: Features, views: Views, batch: PretrainingBatch) -> Figure:
-        """A modality a line, of two patches: what was shown, what was restored, what is true."""
-        stacks = {"shown": views.images, "restored": self._restored(features), "true": batch.data}
-        columns = [(what, stack[i]) for i in range(min(2, len(batch.data))) for what, stack in stacks.items()]
-        rows = [torch.stack([images[c].float() for _, images in columns]) for c in range(len(self.modalities))]
-        titles = [[f"{name}, {what}" for what, _ in columns] for name in self.modalities]
-        return show_slices(rows, titles, plane=mosaic_axes(batch.data.shape[2:]))
 
 
 def _mean_per_patch(values: Tensor, weights: Tensor) -> Tensor:

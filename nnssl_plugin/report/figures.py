@@ -7,12 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nnssl_plugin.plots.chance import CHANCE_SUFFIX
 from nnssl_plugin.report.comparison import RegionComparison
 from nnssl_plugin.report.contours import shortened
 
 COLOURS = ("#0b63a5", "#d1600a")
 GREY = "#8a949e"
-CHANCE = "_chance"
 
 
 def case_scores(titles: Sequence[str], compared: Sequence[RegionComparison]) -> Figure:
@@ -77,13 +77,13 @@ def pretext_curves(logging: Mapping[str, Any], steps_per_epoch: int) -> Figure:
         logging: what `PretextLogger` keeps in a checkpoint.
         steps_per_epoch: optimisation steps.
     """
-    names = [key.removeprefix("val/") for key in logging if key.startswith("val/") and key + CHANCE in logging]
+    names = [key.removeprefix("val/") for key in logging if key.startswith("val/") and key + CHANCE_SUFFIX in logging]
     figure = Figure(figsize=(3.4 * len(names), 2.9), layout="constrained")
     for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         steps = _steps(logging[f"val/{name}"], steps_per_epoch)
         axis.plot(steps, logging[f"train/{name}"], color=COLOURS[0], label="training patches")
         axis.plot(steps, logging[f"val/{name}"], color=COLOURS[0], alpha=0.4, label="without augmentation")
-        axis.plot(steps, logging[f"val/{name}{CHANCE}"], ":", color=GREY, label="chance")
+        axis.plot(steps, logging[f"val/{name}{CHANCE_SUFFIX}"], ":", color=GREY, label="chance")
         axis.set_title(name.replace("/", ": ").replace("_", " "))
         axis.set_xlabel("step")
         axis.set_ylim(bottom=0)

@@ -1,14 +1,14 @@
 """Parts of a page that more than one kind of report shows."""
 
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nnssl_plugin.objectives.registry import OBJECTIVES
+from nnssl_plugin.plots.chance import CHANCE_SUFFIX
+from nnssl_plugin.plots.registry import PLOTS, caption_of
 from nnssl_plugin.report.comparison import RegionComparison
-from nnssl_plugin.report.figures import CHANCE, case_scores, pretext_curves
+from nnssl_plugin.report.figures import case_scores, pretext_curves
 from nnssl_plugin.report.page import columns, paragraph, picture, section, table
 
 
@@ -59,16 +59,14 @@ def pretraining_section(validation: Path, logging: Mapping[str, Any], steps_per_
         [
             name.replace("/", ": ").replace("_", " "),
             f"{value:.3f}",
-            f"{means[name + CHANCE]:.3f}" if name + CHANCE in means else "",
+            f"{means[name + CHANCE_SUFFIX]:.3f}" if name + CHANCE_SUFFIX in means else "",
         ]
         for name, value in means.items()
-        if not name.endswith(CHANCE)
+        if not name.endswith(CHANCE_SUFFIX)
     ]
     rows.append(["effective rank of the features", f"{summary['effective_rank']:.1f}", limit])
     pictures = [
-        picture(path, f"{name}: {inspect.getdoc(OBJECTIVES[name].picture)}")
-        for name in OBJECTIVES
-        if (path := validation / f"{name}.png").is_file()
+        picture(path, f"{name}: {caption_of(name)}") for name in PLOTS if (path := validation / f"{name}.png").is_file()
     ]
     return section(
         "Pre-training",
