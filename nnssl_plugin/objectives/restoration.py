@@ -8,8 +8,10 @@ from torch import Tensor
 
 from nnssl_plugin.data.batch import PretrainingBatch
 from nnssl_plugin.networks.contextual_fusion import CONVOLUTIONS
+from nnssl_plugin.objectives.hidden_cubes import hidden_cubes
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.objectives.objective import Features, NetworkShape, Objective, ObjectiveResult, Views
+from nnssl_plugin.objectives.weighted_mean import mean_per_patch
 from nnssl_plugin.settings.validation import STRICT
 
 
@@ -56,11 +58,7 @@ class MosaicRestoration(Objective):
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
         """The patch with every modality hidden in part of the cubes."""
         images = batch.images["augmented"]
-        cubes = [-(-size // self.settings.cube_size) for size in batch.patch_size]
-        draw = torch.rand(*images.shape[:2], *cubes, generator=generator, device=images.device)
-        visible = draw < self.settings.shown
-        for axis, size in enumerate(batch.patch_size, start=2):
-            visible = visible.repeat_interleave(self.settings.cube_size, dim=axis).narrow(axis, 0, size)
+        visible = hidden_cubes(images.shape, self.settings.cube_size, self.settings.shown, generator, images.device)
         return Views({"partial": images * visible}, {"visible": visible})
 
     def restored(self, features: Mapping[str, Features]) -> Tensor:
@@ -76,20 +74,14 @@ class MosaicRestoration(Objective):
         visible = views.targets["visible"]
         error = (self.restored(features).float() - images).abs()
         weights = torch.where(visible, self.settings.shown_weight, 1.0) * scored
-        loss = _mean_per_patch(error, weights).mean()
+        loss = mean_per_patch(error, weights).mean()
         with torch.no_grad():
             hidden = (scored & ~visible).float()
             # What predicting each patch's foreground mean would cost, the figure that "restored" has to beat.
             axes = tuple(range(2, images.ndim))
             mean = (images * scored).sum(axes, keepdim=True) / scored.sum(axes, keepdim=True).clamp(min=1)
             metrics = {
-                "hidden_error": _mean_per_patch(error, hidden).mean(),
-                "hidden_error_chance": _mean_per_patch((images - mean).abs(), hidden).mean(),
+                "hidden_error": mean_per_patch(error, hidden).mean(),
+                "hidden_error_chance": mean_per_patch((images - mean).abs(), hidden).mean(),
             }
         return ObjectiveResult(loss, {"l1": loss}, metrics)
-
-
-def _mean_per_patch(values: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean over all but the first axis; 0 where a patch has no weight."""
-    axes = tuple(range(1, values.ndim))
-    return (values * weights).sum(axes) / weights.sum(axes).clamp(min=1e-6)
