@@ -28,7 +28,7 @@ def test_an_example_worked_out_by_hand() -> None:
     cube(prediction, 5, 5, 7)  # 32 of 64 voxels: Dice 0.5; two voxels further along x
     cube(prediction, 30, 5, 5)
     scores = lesionwise_scores(prediction, reference, ISOTROPIC)
-    # 16 of the cube's 56 surface voxels are 2 mm from the other surface, none is farther: the 95th percentile is 2.
+    # Nearly a quarter of the cube's surface is 2 mm from the other surface, nothing is farther: HD95 is 2.
     assert (scores.lesions, scores.missed, scores.false) == (2, 1, 1)
     assert scores.dice == pytest.approx((0.5 + 0 + 0) / 3)
     assert scores.hd95 == pytest.approx((2 + 374 + 374) / 3)
