@@ -132,7 +132,7 @@ class TestOneSlice:
         assert chaos_metrics(*pair, spacing)["ASSD"] == pytest.approx(pooled.mean(), abs=1e-9)
 
     def test_a_hole_is_seen(self) -> None:
-        """Pixel by pixel, nearly every pixel of the one is a pixel of the other: that HD95 was 0."""
+        """Where every pixel of a slice was surface, this was 2: most pixels of the whole are pixels of the ring."""
         whole = np.zeros((1, 40, 40), bool)
         whole[:, 5:35, 5:35] = True
         ring = whole.copy()
