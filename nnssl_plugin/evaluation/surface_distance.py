@@ -20,8 +20,8 @@ Distances = npt.NDArray[np.float64]
 def hd95(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> float:
     """HD95 as BraTS 2023's published evaluation counts it, with DeepMind's surface-distance [code].
 
-    Of each surface, 95 % of the area is at most so far from the other one; the larger of the two distances counts. For
-    elements and areas see `surface_elements`.
+    95 % of the area of one surface is no farther from the other than this, the larger of both ways. For the area see
+    `surface_elements`.
 
     Args:
         prediction: `[Z, Y, X]`, not empty.
@@ -36,7 +36,7 @@ def hd95(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> float:
 def hd95_of_voxel_centres(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> float:
     """HD95 as MONAI counts it: every surface voxel the same, distances from centre to centre.
 
-    The larger of the two directed 95th percentiles. Arguments as in `hd95`.
+    The larger of the 95th percentiles of both ways. Arguments as in `hd95`.
     """
     surfaces = (surface_voxels(mask, spacing, image_edge=True) for mask in (prediction, reference))
     return max(float(np.percentile(distances, 95)) for distances in nearest_distances(*surfaces))

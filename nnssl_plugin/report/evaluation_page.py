@@ -11,12 +11,12 @@ from nnssl_plugin.report.figures import strips
 from nnssl_plugin.report.page import page, paragraph, picture, section, table
 
 EXPLANATIONS = {
-    "HD95": "95 % of the area of each surface is at most so far from the other one, the larger of the two; as BraTS 2023 and "
-    "DeepMind's surface-distance count it",
+    "HD95": "95 % of the area of one surface is no farther from the other than this, the larger of both ways; as BraTS 2023 "
+    "and DeepMind's surface-distance count it",
     "HD95 of voxel centres": "every voxel with a face neighbour outside counts the same, whatever its share of the surface; "
     "as MONAI counts it",
-    "Lesion-wise Dice": "BraTS 2023: mean over lesions; missed and false ones count 0 (HD95: 374 mm), reference lesions of "
-    "at most 50 mm³ are left out",
+    "Lesion-wise Dice": "mean over lesions, as in BraTS 2023; missed and false ones count 0 (HD95: 374 mm), reference "
+    "lesions of at most 50 mm³ are left out",
     "RAVD": "difference of the volumes, relative to the reference",
     "ASSD": "mean of all distances between surface voxels, both ways; the edge of the image is no surface",
     "MSSD": "the largest of these distances",
@@ -42,7 +42,7 @@ def evaluation_page(
         section(
             "Means over cases",
             table(means.header, means.rows, means.numbers),
-            paragraph(" ".join([EMPTY[results["evaluation"]], *stated]), "soft"),
+            *(paragraph(line, "soft") for line in [EMPTY[results["evaluation"]], *stated]),
             *(paragraph(f"{line}.") for line in undefined_lines(results)),
         ),
         section("Every case", _strips(results, metrics)),
