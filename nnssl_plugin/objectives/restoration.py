@@ -21,13 +21,13 @@ class RestorationSettings:
 
     `cube_size`: edge in voxels of the cubes in which modalities are shown or hidden.
     `shown`: probability that a modality is shown in a cube; none may be left.
-    `shown_weight`: weight of shown voxels in the loss; hidden ones have 1.
+    `shown_weight`: weight of shown voxels in the loss, which are augmented and must be cleaned; hidden ones have 1.
     """
 
     weight: Annotated[float, Field(ge=0)] = 1.0
-    cube_size: Annotated[int, Field(ge=1)] = 8
+    cube_size: Annotated[int, Field(ge=1)] = 16
     shown: Annotated[float, Field(ge=0, lt=1)] = 0.3
-    shown_weight: Annotated[float, Field(ge=0, le=1)] = 0.1
+    shown_weight: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
 class MosaicRestoration(Objective):
@@ -35,8 +35,9 @@ class MosaicRestoration(Objective):
 
     The patch is cut into cubes; in each cube each modality is shown or hidden independently. What is shown stands in
     its own channel, so the stem learns what fine-tuning will feed it; what is hidden is 0, the mean of a z-scored
-    image. L1 on the foreground of the modalities a case has. The output layer takes the place of the segmentation
-    layers and is not handed over. Kin: MAE, MultiMAE, Vox-MMSD's block-wise modality masking.
+    image. The input is augmented, the target is the clean patch: what is shown must be cleaned, what is hidden restored.
+    Squared error on the foreground of the modalities a case has. The output layer takes the place of the segmentation
+    layers and is not handed over. Kin: MAE, MultiMAE, Vox-MMSD's block-wise modality masking under a clean target.
 
     Shape: one view `[B, C, *P]` of a batch `[B, C, *P]`.
     """
@@ -53,7 +54,7 @@ class MosaicRestoration(Objective):
     @classmethod
     def needs(cls, settings: RestorationSettings) -> Needs:
         """One view of the plans' own patches through encoder and decoder. One modality is restored from its surroundings."""
-        return Needs("plans", ("augmented",), views=1, decoder_stages=(-1,))
+        return Needs("plans", ("augmented", "clean"), views=1, decoder_stages=(-1,))
 
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
         """The patch with every modality hidden in part of the cubes."""
@@ -67,12 +68,12 @@ class MosaicRestoration(Objective):
         return restored
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
-        """Weighted L1, each patch counting the same; the error of hidden voxels beside that of predicting the mean."""
-        images = batch.images["augmented"]
+        """Weighted squared error, each patch counting the same; that of hidden voxels beside that of predicting the mean."""
+        images = batch.images["clean"]
         present = batch.present.view(*batch.present.shape, *[1] * (images.ndim - 2))
         scored = batch.foreground & present
         visible = views.targets["visible"]
-        error = (self.restored(features).float() - images).abs()
+        error = (self.restored(features).float() - images).square()
         weights = torch.where(visible, self.settings.shown_weight, 1.0) * scored
         loss = mean_per_patch(error, weights).mean()
         with torch.no_grad():
@@ -82,6 +83,6 @@ class MosaicRestoration(Objective):
             mean = (images * scored).sum(axes, keepdim=True) / scored.sum(axes, keepdim=True).clamp(min=1)
             metrics = {
                 "hidden_error": mean_per_patch(error, hidden).mean(),
-                "hidden_error_chance": mean_per_patch((images - mean).abs(), hidden).mean(),
+                "hidden_error_chance": mean_per_patch((images - mean).square(), hidden).mean(),
             }
-        return ObjectiveResult(loss, {"l1": loss}, metrics)
+        return ObjectiveResult(loss, {"squared_error": loss}, metrics)
