@@ -19,7 +19,9 @@ def objective(shape: NetworkShape, **settings: object) -> SLeM:
 
 def features(batch: PretrainingBatch, shape: NetworkShape, dtype: torch.dtype = torch.float32) -> Tensor:
     size = [4] * (batch.images["augmented"].ndim - 2)
-    return torch.randn(len(batch.images["augmented"]), shape.encoder_features[-1], *size, dtype=dtype, requires_grad=True)
+    return torch.randn(
+        len(batch.images["augmented"]), shape.encoder_features[-1], *size, dtype=dtype, requires_grad=True
+    )
 
 
 @pytest.mark.parametrize("axes", [2, 3])
@@ -97,7 +99,9 @@ def test_chance_of_blocks_is_that_of_the_labels_a_case_can_have() -> None:
 def test_background_is_one_value_in_every_block() -> None:
     batch = make_batch(axes=2, channels=4)
     batch.foreground[:, :, :, :3] = False
-    batch.images["augmented"] = torch.where(batch.foreground, batch.images["augmented"], torch.arange(4.0).view(1, 4, 1, 1))
+    batch.images["augmented"] = torch.where(
+        batch.foreground, batch.images["augmented"], torch.arange(4.0).view(1, 4, 1, 1)
+    )
     views = objective(network_shape(2, 4)).draw_views(batch, torch.Generator().manual_seed(0))
     outside = views.images["mosaic"][:, :1][~batch.foreground].view(len(batch.images["augmented"]), -1)
     torch.testing.assert_close(outside, torch.full_like(outside, 1.5))
