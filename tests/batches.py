@@ -1,5 +1,7 @@
 """Batches as the loader makes them, without a loader."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -33,3 +35,10 @@ def pair(*stages: Tensor) -> dict[str, Features]:
     """Features of the views of a modality pair, of stages `[2 B, F, *S]`: all sources first, then all targets."""
     source, target = zip(*(stage.chunk(2) for stage in stages), strict=True)
     return {"source": Features(source), "target": Features(target)}
+
+
+def loaded(batch: PretrainingBatch, *kinds: str) -> dict[str, Any]:
+    """A batch as the loader hands it over, flat, once for each kind of patches."""
+    own = {key: getattr(batch, key) for key in ("foreground", "present", "patient", "denormalized_target", "cases")}
+    own |= {f"images/{name}": image for name, image in batch.images.items()}
+    return {f"{kind}/{key}": value for kind in kinds for key, value in own.items()}

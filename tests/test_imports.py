@@ -112,6 +112,8 @@ def test_objectives_draw_and_measure_nothing() -> None:
 
 
 def test_the_settings_bring_no_plots_no_measures_and_no_nnunet() -> None:
-    lines = "import sys, nnssl_plugin.settings.settings; print({'matplotlib', 'sklearn', 'nnunetv2'} & set(sys.modules))"
+    lines = (
+        "import sys, nnssl_plugin.settings.settings; print({'matplotlib', 'sklearn', 'nnunetv2'} & set(sys.modules))"
+    )
     printed = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "set()"

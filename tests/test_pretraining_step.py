@@ -6,24 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nnssl_plugin.data.batch import PretrainingBatch
 from nnssl_plugin.networks.pretraining_network import PretrainingNetwork
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.pretraining.optimizer import adamw
 from nnssl_plugin.pretraining.step import PretrainingStep
-from tests.batches import make_batch
+from tests.batches import loaded, make_batch
 from tests.pretraining_networks import stock_network, with_objectives, with_toys
 
 # What brings a value of the device to the host, or makes a shape depend on one.
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "item", "unique", "_unique2"}
 TAUGHT = Needs("plans", ("augmented",), views=1.5, teacher_views=1, decoder_stages=(-2,))
-
-
-def loaded(batch: PretrainingBatch, *kinds: str) -> dict[str, Any]:
-    """A batch as the loader hands it over, flat, once for each kind of patches."""
-    own = {key: getattr(batch, key) for key in ("foreground", "present", "patient", "denormalized_target", "cases")}
-    own |= {f"images/{name}": image for name, image in batch.images.items()}
-    return {f"{kind}/{key}": value for kind in kinds for key, value in own.items()}
 
 
 def step_of(network: PretrainingNetwork) -> PretrainingStep:
