@@ -124,13 +124,22 @@ class TestTeacher:
         network = with_toys(stock_network(), toy=TAUGHT)
         step_of(network)
         batch = make_batch(2, 4, size=2)
-        features = network.encode({"toy": network.objectives["toy"].draw_views(batch, torch.Generator())})["toy"]
-        taught, own = features["taught"], features["whole"]
-        for ours, theirs in ((taught.encoder, own.encoder), (taught.decoder.values(), own.decoder.values())):
-            for first, second in zip(ours, theirs, strict=True):
-                torch.testing.assert_close(first, second)
-                assert not first.requires_grad
-                assert second.requires_grad
+        views = {"toy": network.objectives["toy"].draw_views(batch, torch.Generator())}
+        own = network.encode(views)["toy"]["whole"]
+        with torch.no_grad():
+            for parameter in network.network.parameters():
+                parameter.mul_(0.5)
+        features = network.encode(views)["toy"]
+        taught, changed = features["taught"], features["whole"]
+        assert list(taught.decoder) == [-2]
+        for ours, before, after in (
+            *zip(taught.encoder, own.encoder, changed.encoder, strict=True),
+            (taught.decoder[-2], own.decoder[-2], changed.decoder[-2]),
+        ):
+            torch.testing.assert_close(ours, before)
+            assert not torch.allclose(ours, after)
+            assert not ours.requires_grad
+            assert after.requires_grad
         assert not any(parameter.requires_grad for parameter in network.teacher.parameters())
 
     def test_follows_through_its_objective_alone(self) -> None:
