@@ -1,9 +1,12 @@
 """Batches as the loader makes them, without a loader."""
 
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from nnssl_plugin.data.batch import PretrainingBatch
-from nnssl_plugin.objectives.objective import NetworkShape
+from nnssl_plugin.objectives.objective import Features, NetworkShape
 
 NAMES = ("T1", "T1c", "T2", "FLAIR")
 
@@ -26,3 +29,16 @@ def make_batch(axes: int, channels: int, size: int = 6, patch: int = 32, constan
 
 def network_shape(axes: int, channels: int, features: int = 16, decoder: int = 8) -> NetworkShape:
     return NetworkShape(NAMES[:channels], (32,) * axes if axes == 2 else (16,) * axes, (4,) * axes, (decoder, features))
+
+
+def pair(*stages: Tensor) -> dict[str, Features]:
+    """Features of the views of a modality pair, of stages `[2 B, F, *S]`: all sources first, then all targets."""
+    source, target = zip(*(stage.chunk(2) for stage in stages), strict=True)
+    return {"source": Features(source), "target": Features(target)}
+
+
+def loaded(batch: PretrainingBatch, *kinds: str) -> dict[str, Any]:
+    """A batch as the loader hands it over, flat, once for each kind of patches."""
+    own = {key: getattr(batch, key) for key in ("foreground", "present", "patient", "denormalized_target", "cases")}
+    own |= {f"images/{name}": image for name, image in batch.images.items()}
+    return {f"{kind}/{key}": value for kind in kinds for key, value in own.items()}
