@@ -20,6 +20,7 @@ SIZE = 8
 def share(batch: PretrainingBatch, rows: slice) -> PretrainingBatch:
     """These patches of a batch."""
     assert batch.denormalized_target is not None
+    assert batch.coordinates is not None
     return replace(
         batch,
         images={name: image[rows] for name, image in batch.images.items()},
@@ -27,16 +28,16 @@ def share(batch: PretrainingBatch, rows: slice) -> PretrainingBatch:
         foreground=batch.foreground[rows],
         present=batch.present[rows],
         patient=batch.patient[rows],
+        coordinates=batch.coordinates[rows],
+        second=None if batch.second is None else share(batch.second, rows),
         cases=batch.cases[rows],
     )
 
 
 def share_views(views: Views, rows: slice) -> Views:
     """The views of these patches."""
-    return Views(
-        {name: image[rows] for name, image in views.images.items()},
-        {name: target[rows] for name, target in views.targets.items()},
-    )
+    parts = ({name: values[rows] for name, values in part.items()} for part in vars(views).values())
+    return Views(*parts)
 
 
 def gradients(rank: int, world: int) -> dict[str, torch.Tensor]:

@@ -12,7 +12,10 @@ from nnssl_plugin.objectives.objective import Features, Objective, ObjectiveResu
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from tests.batches import make_batch, network_shape
 
-SETTINGS: dict[str, dict[str, object]] = {"local_contrastive": {"depths": [0, 1]}}
+SETTINGS: dict[str, dict[str, object]] = {
+    "local_contrastive": {"depths": [0, 1]},
+    "distillation": {"depth": 0},
+}
 
 
 def build(name: str, axes: int, channels: int = 3) -> Objective:
@@ -36,6 +39,10 @@ def score(objective: Objective, batch: PretrainingBatch) -> tuple[ObjectiveResul
         }
         features[name] = Features([skip, bottleneck], decoded)
         made += [skip, bottleneck, *decoded.values()]
+    for name, view in views.for_teacher.items():
+        features[name] = Features(
+            [], {number: torch.randn(len(view), 8, *view.shape[2:]) for number in needs.decoder_stages}
+        )
     return objective(features, views, batch), made
 
 
@@ -50,12 +57,14 @@ def test_a_batch_of_what_an_objective_needs_is_enough(name: str, axes: int) -> N
         whole,
         images={image: whole.images[image] for image in needs.images},
         denormalized_target=whole.denormalized_target if "denormalized" in needs.images else None,
+        second=whole.second if needs.second_crop else None,
+        coordinates=whole.coordinates if needs.second_crop else None,
         cases=[],
     )
     views = objective.draw_views(needed, torch.Generator().manual_seed(0))
-    assert not views.for_teacher
-    voxels = sum(view[0, 0].numel() for view in views.images.values())
-    assert voxels == needs.views * needed.foreground[0].numel(), "the views are as many as the budget reckons with"
+    for asked, drawn in ((needs.views, views.images), (needs.teacher_views, views.for_teacher)):
+        voxels = sum(view[0, 0].numel() for view in drawn.values())
+        assert voxels == asked * needed.foreground[0].numel(), "the views are as many as the budget reckons with"
     assert all(len(view) == len(whole.present) for view in views.images.values())
     width = {-1: (16, 4), -2: (8, 16 if axes == 2 else 8)}
 
@@ -70,7 +79,7 @@ def test_a_batch_of_what_an_objective_needs_is_enough(name: str, axes: int) -> N
         view: Features(
             [stage(-2), stage(-1)], {number: torch.zeros(6, 8, *whole.patch_size) for number in needs.decoder_stages}
         )
-        for view in views.images
+        for view in [*views.images, *views.for_teacher]
     }
     loss = objective(features, views, needed).loss
     assert torch.isfinite(loss)
@@ -85,7 +94,8 @@ def test_every_parameter_of_the_head_learns(name: str, axes: int) -> None:
     assert result.loss > 0
     assert list(result.parts)
     result.loss.backward()
-    still = [key for key, p in objective.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-6]
+    trained = {key: p for key, p in objective.named_parameters() if p.requires_grad}
+    still = [key for key, p in trained.items() if p.grad is None or p.grad.abs().max() < 1e-6]
     assert still == []
 
 

@@ -108,7 +108,7 @@ def test_one_objective_that_is_not_finite_skips_the_step_and_is_named() -> None:
 
 class TestTeacher:
     def test_only_where_it_is_needed(self) -> None:
-        assert with_objectives(stock_network()).teacher is None
+        assert with_objectives(stock_network(), slem={}, restoration={}).teacher is None
         assert step_of(with_objectives(stock_network(), slem={})).state()["teacher"] is None
 
     def test_starts_as_the_loaded_weights(self) -> None:

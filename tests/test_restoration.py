@@ -48,21 +48,21 @@ def test_loss_is_the_weighted_mean_of_the_definition() -> None:
     batch.present[0, 1] = False
     task = objective(shown_weight=0.25)
     views = task.draw_views(batch, torch.Generator().manual_seed(0))
-    restored = torch.randn_like(batch.images["augmented"])
+    restored = torch.randn_like(batch.images["clean"])
     expected = []
-    for b in range(len(batch.images["augmented"])):
+    for b in range(len(batch.images["clean"])):
         total = weight = 0.0
         for c in range(4):
             if not batch.present[b, c]:
                 continue
-            error = (restored[b, c] - batch.images["augmented"][b, c]).abs()
+            error = (restored[b, c] - batch.images["clean"][b, c]).square()
             w = torch.where(views.targets["visible"][b, c], 0.25, 1.0) * batch.foreground[b, 0]
             total += float((error * w).sum())
             weight += float(w.sum())
         expected.append(total / weight)
     result = task(restores(task, restored), views, batch)
     assert result.loss.item() == pytest.approx(sum(expected) / len(expected), rel=1e-5)
-    perfect = task(restores(task, batch.images["augmented"]), views, batch)
+    perfect = task(restores(task, batch.images["clean"]), views, batch)
     assert perfect.loss.item() == pytest.approx(0, abs=1e-6)
     mean = make_constant_guess(batch)
     guessed = task(restores(task, mean), views, batch).metrics
@@ -70,10 +70,10 @@ def test_loss_is_the_weighted_mean_of_the_definition() -> None:
 
 
 def make_constant_guess(batch: PretrainingBatch) -> Tensor:
-    guess = torch.zeros_like(batch.images["augmented"])
-    for b in range(len(batch.images["augmented"])):
+    guess = torch.zeros_like(batch.images["clean"])
+    for b in range(len(batch.images["clean"])):
         for c in range(4):
-            guess[b, c] = batch.images["augmented"][b, c][batch.foreground[b, 0]].mean()
+            guess[b, c] = batch.images["clean"][b, c][batch.foreground[b, 0]].mean()
     return guess
 
 
@@ -83,7 +83,7 @@ def test_background_and_missing_modalities_do_not_count() -> None:
     batch.present[:, 2] = False
     task = objective()
     views = task.draw_views(batch, torch.Generator().manual_seed(0))
-    restored = torch.zeros_like(batch.images["augmented"]).requires_grad_()
+    restored = torch.zeros_like(batch.images["clean"]).requires_grad_()
     task(restores(task, restored), views, batch).loss.backward()
     assert restored.grad is not None
     assert (restored.grad[:, :, 16:] == 0).all()
@@ -96,4 +96,4 @@ def test_empty_foreground_costs_nothing() -> None:
     batch.foreground[:] = False
     task = objective(3)
     views = task.draw_views(batch, torch.Generator().manual_seed(0))
-    assert task(restores(task, torch.ones_like(batch.images["augmented"])), views, batch).loss.item() == 0
+    assert task(restores(task, torch.ones_like(batch.images["clean"])), views, batch).loss.item() == 0
