@@ -153,6 +153,29 @@ def test_parameter_groups_hold_every_parameter_once_with_nnunets_settings(folder
     assert found.enable_deep_supervision
 
 
+@pytest.mark.parametrize("stop", [1, 2])
+@pytest.mark.parametrize("options", [{}, {"optimizer": "sgd"}, {"encoder_lr_factor": 0.1}], ids=str)
+def test_a_resumed_run_ends_with_the_weights_of_the_uninterrupted_one(
+    folder: Path, options: dict[str, Any], stop: int
+) -> None:
+    prepare(folder, **{"epochs": 3, "iterations_per_epoch": 3, **options})
+    weights = weights_file(folder)
+    whole = started("SSLFinetuneTrainer", weights)
+    whole.run_training()
+    file = Path(whole.output_folder) / "checkpoint_final.pth"
+    expected = torch.load(file, weights_only=True)
+    file.unlink()
+    traced(started("SSLFinetuneTrainer", weights), stop)
+    resumed = trainer("SSLFinetuneTrainer", resume=True)
+    maybe_load_checkpoint(resumed, True, False)
+    assert resumed.current_epoch == stop
+    resumed.run_training()
+    ended = torch.load(file, weights_only=True)
+    assert all(torch.equal(value, ended["network_weights"][key]) for key, value in expected["network_weights"].items())
+    losses = [content["logging"]["train_losses"] for content in (expected, ended)]
+    assert losses[0] == losses[1]
+
+
 @pytest.mark.parametrize("fused", [False, True])
 def test_adamw_decays_kernels_alone_and_leaves_out_no_parameter(folder: Path, fused: bool) -> None:
     plans = make_plans({"finetuning": TINY})
@@ -181,6 +204,17 @@ def test_equal_rates_isolate_the_weights(folder: Path, optimizer: str) -> None:
     shape = [0.25, 0.5, 0.75, 1, *((1 - done / 16) ** 0.9 for done in range(16))]
     assert [step[DECODER] for step in rates["SSLScratchTrainer"]] == pytest.approx([0.002 * part for part in shape])
     assert [step[SEGMENTATION] for step in rates["SSLScratchTrainer"]] == pytest.approx([0.05 * part for part in shape])
+
+
+def test_encoder_factor_is_of_finetuning_alone(folder: Path) -> None:
+    prepare(folder, encoder_lr_factor=0.25, iterations_per_epoch=2)
+    for name, factor in (
+        ("SSLFinetuneTrainer", 0.25),
+        ("SSLFinetuneSawtoothTrainer", 0.25),
+        ("SSLScratchTrainer", 1),
+    ):
+        whole_network = by_step(name)[3:]
+        assert all(step[ENCODER] == pytest.approx(factor * step[DECODER]) for step in whole_network)
 
 
 def test_scratch_is_set_apart_where_asked(folder: Path) -> None:

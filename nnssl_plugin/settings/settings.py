@@ -72,6 +72,7 @@ class FinetuningSettings:
     `decoder_up_fraction`, `decoder_down_fraction`: shares of the steps in which the sawtooth trains the decoder alone.
     `scratch_initial_lr`, `scratch_warmup_fraction`: set training from scratch apart; by default it warms up as
     fine-tuning, to the same rate with AdamW and to nnU-Net's 0.01 with SGD.
+    `encoder_lr_factor`: of the encoder's rate in fine-tuning; 1 trains it as the decoder, 0 freezes it.
     `label_fraction`: share of the fold's training patients whose labels are used, nested for one `label_seed`.
     """
 
@@ -87,6 +88,7 @@ class FinetuningSettings:
     scratch_warmup_fraction: Share | None = None
     decoder_up_fraction: Share = 0.025
     decoder_down_fraction: Share = 0.025
+    encoder_lr_factor: Share = 1.0
     label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     label_seed: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0)] | None = None
