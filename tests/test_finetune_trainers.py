@@ -154,7 +154,7 @@ def test_parameter_groups_hold_every_parameter_once_with_nnunets_settings(folder
 
 
 @pytest.mark.parametrize("stop", [1, 2])
-@pytest.mark.parametrize("options", [{}, {"optimizer": "sgd"}, {"encoder_lr_factor": 0.1}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"optimizer": "sgd"}, {"encoder_lr_factor": 0.1}, {"ema": 0.7}], ids=str)
 def test_a_resumed_run_ends_with_the_weights_of_the_uninterrupted_one(
     folder: Path, options: dict[str, Any], stop: int
 ) -> None:
@@ -172,8 +172,65 @@ def test_a_resumed_run_ends_with_the_weights_of_the_uninterrupted_one(
     resumed.run_training()
     ended = torch.load(file, weights_only=True)
     assert all(torch.equal(value, ended["network_weights"][key]) for key, value in expected["network_weights"].items())
+    assert set(ended["nnssl_plugin"]) == {"provenance"}, "nothing is left to resume"
     losses = [content["logging"]["train_losses"] for content in (expected, ended)]
     assert losses[0] == losses[1]
+
+
+def moved(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+
+
+@pytest.mark.parametrize("name", ["SSLFinetuneTrainer", "SSLScratchTrainer"])
+def test_the_average_is_validated_saved_and_predicted_with(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(folder, epochs=3, iterations_per_epoch=2, ema=0.7, optimizer="sgd", initial_lr=0.05)
+    found = started(name, weights_file(folder)) if name == "SSLFinetuneTrainer" else trainer_of(name)
+    expected, trained = moved(found.network), moved(found.network)
+    step, validate, saved = found.train_step, found.validation_step, []
+
+    def train_step(batch: dict) -> dict:
+        assert all(torch.equal(value, trained[key]) for key, value in found.network.named_parameters()), "not averaged"
+        outputs = step(batch)
+        for key, value in found.network.named_parameters():
+            trained[key] = value.detach().clone()
+            expected[key] = 0.7 * expected[key] + 0.3 * trained[key]
+        return outputs
+
+    def validation_step(batch: dict) -> dict:
+        for key, value in found.network.named_parameters():
+            assert torch.allclose(value, expected[key], atol=1e-6)
+        saved.append(True)
+        return validate(batch)
+
+    found.train_step, found.validation_step = train_step, validation_step
+    found.run_training()
+    assert len(saved) == 3
+    assert any(not torch.allclose(trained[key], expected[key], atol=1e-3) for key in trained), "the two differ"
+    file = Path(found.output_folder) / "checkpoint_final.pth"
+    weights = torch.load(file, weights_only=True)["network_weights"]
+    for key, value in expected.items():
+        assert torch.allclose(weights[key], value, atol=1e-6)
+    predictor = nnUNetPredictor(device=CPU, perform_everything_on_device=False, allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(file.parents[1]), (0,))
+    for key, value in predictor.network.named_parameters():
+        assert torch.allclose(value, expected[key], atol=1e-6)
+    # nnU-Net's validation, after training and with --val on a file from the middle of training.
+    used: list[dict[str, torch.Tensor]] = []
+    monkeypatch.setattr(
+        nnUNetTrainer,
+        "perform_actual_validation",
+        lambda self, save_probabilities=False: used.append(moved(self.network)),
+    )
+    best = Path(found.output_folder) / "checkpoint_best.pth"
+    for checkpoint in (None, file, best):
+        again = found if checkpoint is None else trainer(name)
+        if checkpoint is not None:
+            again.load_checkpoint(str(checkpoint))
+        again.perform_actual_validation()
+        stored = torch.load(checkpoint or file, weights_only=True)["network_weights"]
+        assert all(torch.equal(value, stored[key]) for key, value in used[-1].items())
 
 
 @pytest.mark.parametrize("fused", [False, True])

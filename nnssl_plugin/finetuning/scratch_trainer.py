@@ -1,10 +1,10 @@
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.finetuning.supervised_trainer import SupervisedTrainer
+from nnssl_plugin.finetuning.weight_average import WeightAveraging
 
 NNUNET_INITIAL_LR = 0.01
 
 
-class ScratchTrainer(SupervisedTrainer):
+class ScratchTrainer(WeightAveraging):
     """The control: the run of `FinetuneTrainer` from nnU-Net's initialisation, under the same optimiser and schedule.
 
     `finetuning.scratch_initial_lr` and `finetuning.scratch_warmup_fraction` set it apart.

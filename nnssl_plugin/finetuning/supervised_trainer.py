@@ -153,6 +153,8 @@ class SupervisedTrainer(ScheduledTrainer):
         """As nnU-Net, with the settings the run was started with; it counts as resumed."""
         saved = read_checkpoint(filename_or_checkpoint, mmap=True)
         refuse_other_settings(filename_or_checkpoint, recorded_section(saved, "init_args"), self.settings)
+        if not self.was_initialized:
+            self.initialize()
         try:
             super().load_checkpoint(filename_or_checkpoint)
         except ValueError as error:
