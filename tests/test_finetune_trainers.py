@@ -1,5 +1,6 @@
 """Fine-tuning inside the real nnU-Net, on a tiny preprocessed data set: schedules, resuming, labels, inference."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint
 from nnssl_plugin.checkpoints.description import describe
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.finetuning.parameter_groups import DECODER, ENCODER, SEGMENTATION, parts_of
+from nnssl_plugin.finetuning.scheduled_trainer import ScheduledTrainer
 from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.planning.fused_network import with_contextual_fusion
 from tests.synthetic import MODALITIES, NAME, brain, make_plans, write_dataset
@@ -154,7 +156,18 @@ def test_parameter_groups_hold_every_parameter_once_with_nnunets_settings(folder
 
 
 @pytest.mark.parametrize("stop", [1, 2])
-@pytest.mark.parametrize("options", [{}, {"optimizer": "sgd"}, {"encoder_lr_factor": 0.1}, {"ema": 0.7}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"optimizer": "sgd"},
+        {"encoder_lr_factor": 0.1},
+        {"ema": 0.7},
+        {"l2_sp": 50.0},
+        {"l2_sp": 50.0, "ema": 0.7, "optimizer": "sgd"},
+    ],
+    ids=str,
+)
 def test_a_resumed_run_ends_with_the_weights_of_the_uninterrupted_one(
     folder: Path, options: dict[str, Any], stop: int
 ) -> None:
@@ -231,6 +244,48 @@ def test_the_average_is_validated_saved_and_predicted_with(
         again.perform_actual_validation()
         stored = torch.load(checkpoint or file, weights_only=True)["network_weights"]
         assert all(torch.equal(value, stored[key]) for key, value in used[-1].items())
+
+
+@pytest.mark.parametrize("name", ["SSLFinetuneTrainer", "SSLFinetuneSawtoothTrainer"])
+def test_loaded_weights_are_pulled_to_where_they_started(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(folder, epochs=2, iterations_per_epoch=3, l2_sp=100.0, optimizer="sgd", initial_lr=0.002)
+    found = started(name, weights_file(folder))
+    start, pulled = moved(found.network), []
+    step = ScheduledTrainer.train_step
+
+    def without_pull(self: Any, batch: dict) -> dict:
+        outputs = step(self, batch)
+        pulled.append(moved(self.network))
+        return outputs
+
+    monkeypatch.setattr(ScheduledTrainer, "train_step", without_pull)
+    after = found.train_step
+
+    def train_step(batch: dict) -> dict:
+        outputs = after(batch)
+        rates = {group["name"]: group["lr"] for group in found.optimizer.param_groups}
+        for key, value in found.network.named_parameters():
+            before = pulled[-1][key]
+            way = 0 if "seg_layers" in key else 100 * rates[ENCODER if key.startswith("encoder") else DECODER]
+            assert torch.allclose(value, before + way * (start[key] - before), atol=1e-6), key
+        return outputs
+
+    found.train_step = train_step
+    found.run_training()
+    assert len(pulled) == 6
+
+
+def test_scratch_is_pulled_nowhere(folder: Path) -> None:
+    ends = []
+    for strength in (0.0, 100.0):
+        prepare(folder, epochs=1, iterations_per_epoch=3, l2_sp=strength)
+        shutil.rmtree(folder / "nnUNet_results" / NAME, ignore_errors=True)
+        found = trainer("SSLScratchTrainer")
+        found.run_training()
+        ends.append(moved(found.network))
+    assert all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())
 
 
 @pytest.mark.parametrize("fused", [False, True])

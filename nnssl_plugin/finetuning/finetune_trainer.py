@@ -1,10 +1,11 @@
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.finetuning.parameter_groups import ENCODER
 from nnssl_plugin.finetuning.schedules import Rates, sawtooth, sawtooth_lengths
+from nnssl_plugin.finetuning.start_weights import PullToStart
 from nnssl_plugin.finetuning.weight_average import WeightAveraging
 
 
-class FinetuneTrainer(WeightAveraging):
+class FinetuneTrainer(WeightAveraging, PullToStart):
     """Fine-tuning: warm-up to `finetuning.initial_lr`, then polynomial decay; needs `-pretrained_weights`."""
 
     def peak_rate(self) -> float:

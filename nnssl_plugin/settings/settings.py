@@ -74,6 +74,7 @@ class FinetuningSettings:
     fine-tuning, to the same rate with AdamW and to nnU-Net's 0.01 with SGD.
     `encoder_lr_factor`: of the encoder's rate in fine-tuning; 1 trains it as the decoder, 0 freezes it.
     `ema`: share that the moving average of the weights keeps in a step; the average is what is saved. 0: none.
+    `l2_sp`: strength of the pull of loaded weights towards where they started, times the learning rate. 0: none.
     `label_fraction`: share of the fold's training patients whose labels are used, nested for one `label_seed`.
     """
 
@@ -90,6 +91,7 @@ class FinetuningSettings:
     decoder_up_fraction: Share = 0.025
     decoder_down_fraction: Share = 0.025
     encoder_lr_factor: Share = 1.0
+    l2_sp: Annotated[float, Field(ge=0)] = 0.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     label_seed: Annotated[int, Field(ge=0)] = 0
