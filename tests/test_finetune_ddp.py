@@ -23,7 +23,7 @@ def process(rank: int, folder: Path) -> None:
     torch.manual_seed(rank)
     plan = architecture(2, residual=False)
     bare = get_network_from_plans(
-        plan["network_class_name"], plan["arch_kwargs"], plan["_kw_requires_import"], 4, 2, deep_supervision=False
+        plan["network_class_name"], plan["arch_kwargs"], plan["_kw_requires_import"], 4, 2, deep_supervision=True
     )
     optimizer = adamw_by_part(bare, 0.01)
     network = DistributedDataParallel(bare)
@@ -32,7 +32,7 @@ def process(rank: int, folder: Path) -> None:
     assert sum(map(len, parts_of(network).values())) == len(list(network.parameters()))
     for _ in range(2):
         optimizer.zero_grad(set_to_none=True)
-        network(torch.randn(2, 4, 32, 32)).square().mean().backward()
+        sum(output.square().mean() for output in network(torch.randn(2, 4, 32, 32))).backward()
         optimizer.step()
         average.update()
     trained = {name: value.detach().clone() for name, value in bare.named_parameters()}
