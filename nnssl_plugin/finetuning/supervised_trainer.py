@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint, shareable_init_args
-from nnssl_plugin.checkpoints.provenance import digest, provenance
+from nnssl_plugin.checkpoints.provenance import digest
+from nnssl_plugin.checkpoints.provenance import provenance as provenance_of
 from nnssl_plugin.checkpoints.recorded import PLUGIN, recorded_section
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.finetuning.background_plateau import LOG_KEY, plateau, predicted_foreground
@@ -99,11 +100,15 @@ class SupervisedTrainer(ScheduledTrainer):
                 asdict(self.settings),
                 self.configuration_manager.configuration,
                 self.do_split()[0],
-                initial_weights=self.initial_weights,
+                **self.start_record(),
             )
             refuse_finished_run(Path(self.output_folder), record)
             self.my_init_kwargs[RECORD] = record
         super().on_train_start()
+
+    def start_record(self) -> dict[str, str]:
+        """What makes this run another than one of the same settings."""
+        return {"initial_weights": self.initial_weights}
 
     @abstractmethod
     def check_weights(self) -> None:
@@ -147,7 +152,7 @@ class SupervisedTrainer(ScheduledTrainer):
         if self.local_rank != 0 or self.disable_checkpointing:
             save(filename)
             return
-        save_finetuned(filename, save, self.configuration_manager, self._provenance(), self.state())
+        save_finetuned(filename, save, self.configuration_manager, self.provenance(), self.state())
 
     def load_checkpoint(self, filename_or_checkpoint: str) -> None:
         """As nnU-Net, with the settings the run was started with; it counts as resumed."""
@@ -166,8 +171,9 @@ class SupervisedTrainer(ScheduledTrainer):
         self.resumed = True
         self.initial_weights = recorded_section(self.my_init_kwargs, RECORD).get("initial_weights", "none")
 
-    def _provenance(self) -> dict[str, Any]:
-        return provenance(
+    def provenance(self) -> dict[str, Any]:
+        """What a checkpoint says it is made of."""
+        return provenance_of(
             type(self).__name__,
             self.plans_manager.dataset_name,
             channel_names(self.dataset_json),

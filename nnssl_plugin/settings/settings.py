@@ -64,7 +64,7 @@ class PretrainingSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class FinetuningSettings:
-    """What `SSLFinetuneTrainer`, `SSLFinetuneSawtoothTrainer` and `SSLScratchTrainer` do.
+    """What `SSLFinetuneTrainer`, `SSLFinetuneSawtoothTrainer`, `SSLSelfTrainTrainer` and `SSLScratchTrainer` do.
 
     `optimizer`: AdamW, whose norms and biases do not decay, or nnU-Net's own SGD.
     `initial_lr`: peak learning rate, reached linearly over `warmup_fraction` of the steps, then nnU-Net's polynomial
@@ -75,6 +75,8 @@ class FinetuningSettings:
     `encoder_lr_factor`: of the encoder's rate in fine-tuning; 1 trains it as the decoder, 0 freezes it.
     `ema`: share that the moving average of the weights keeps in a step; the average is what is saved. 0: none.
     `l2_sp`: strength of the pull of loaded weights towards where they started, times the learning rate. 0: none.
+    `pseudo_labels`: id or name of a pseudo-labelled data set, for `SSLSelfTrainTrainer`, and `pseudo_labelled_share`: of
+    its cases in each batch.
     `label_fraction`: share of the fold's training patients whose labels are used, nested for one `label_seed`.
     """
 
@@ -93,6 +95,8 @@ class FinetuningSettings:
     encoder_lr_factor: Share = 1.0
     l2_sp: Annotated[float, Field(ge=0)] = 0.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    pseudo_labels: int | str | None = None
+    pseudo_labelled_share: Share = 0.5
     label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     label_seed: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0)] | None = None

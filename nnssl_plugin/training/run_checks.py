@@ -12,7 +12,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint
 from nnssl_plugin.checkpoints.recorded import recorded_section
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.nnunet.dataset_json import is_unlabelled
+from nnssl_plugin.nnunet.dataset_json import is_pseudo_labelled, is_unlabelled
 from nnssl_plugin.nnunet.environment import check_nnunet, folder_of
 from nnssl_plugin.settings.earlier_version import finetuning_of_today
 from nnssl_plugin.settings.settings import FinetuningSettings, PretrainingSettings, Settings, settings_from_plans
@@ -44,11 +44,16 @@ def check_run(plans: Mapping[str, Any], configuration: str, dataset_json: Mappin
 
 
 def refuse_unlabelled(dataset_json: Mapping[str, Any], dataset: str) -> None:
-    """Refuse a data set whose labels are placeholders.
+    """Refuse a data set whose labels are placeholders, or predictions of models.
 
     Raises:
         InputError: it is one.
     """
+    if is_pseudo_labelled(dataset_json):
+        raise InputError(
+            f"{dataset} is pseudo-labelled: its labels are predictions of models. Train SSLSelfTrainTrainer on the labelled "
+            "data set, with finetuning.pseudo_labels naming this one"
+        )
     if is_unlabelled(dataset_json):
         raise InputError(
             f"{dataset} is unlabelled: its labels are placeholders, and a network trained on them is useless. Pre-train "
