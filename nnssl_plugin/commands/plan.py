@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.settings.presets import PRESETS, preset_assignments
+from nnssl_plugin.planning.plan_options import add_plan_options, copy_with_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,21 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="settings, e.g. pretraining.epochs=20; may be repeated; over those the copied plans carry",
     )
-    parser.add_argument(
-        "--preset",
-        choices=PRESETS,
-        help="which objectives pre-train; --set goes over it. Default: those of the copied plans, or full",
-    )
-    parser.add_argument(
-        "--cfb", action="store_true", help="put the contextual fusion block at the bottleneck of the copy's network"
-    )
-    sizes = parser.add_argument_group("size of the copy's network (the preprocessed data stay as they are)")
-    sizes.add_argument("-c", nargs="+", metavar="CONFIGURATION", help="which configurations; default: all that match")
-    sizes.add_argument("--batch-size", type=int, metavar="N")
-    sizes.add_argument(
-        "--patch-size", type=int, nargs="+", metavar="N", help="in voxels, axes in the order of the plans"
-    )
-    sizes.add_argument("--features", type=int, nargs=2, metavar=("BASE", "MAX"), help="stage i: min(MAX, BASE * 2^i)")
+    add_plan_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing plans file of that name")
 
 
@@ -46,23 +32,13 @@ def run(args: argparse.Namespace) -> int:
     from nnssl_plugin.files import write_json
     from nnssl_plugin.nnunet.environment import dataset_name
     from nnssl_plugin.nnunet.plans_file import load_plans, preprocessed_folder
-    from nnssl_plugin.planning.plans_copy import copy_plans
 
     dataset = dataset_name(args.d)
     name = args.p + ("CFB" if args.cfb else "SSL") if args.o is None else args.o
     target = preprocessed_folder(dataset) / f"{name}.json"
     _check_name(name, args.p, target, args.overwrite)
     source = load_plans(dataset, args.p)
-    copy = copy_plans(
-        source,
-        name,
-        [*(preset_assignments(args.preset) if args.preset else []), *args.set],
-        configurations=args.c,
-        batch_size=args.batch_size,
-        patch_size=args.patch_size,
-        features=tuple(args.features) if args.features else None,
-        contextual_fusion=args.cfb,
-    )
+    copy = copy_with_options(source, name, args, args.set)
     write_json(copy, target)
     print(f"{target}: {args.p} of {dataset}, same preprocessed data")
     _print_configurations(source, copy)

@@ -4,7 +4,7 @@ import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, field, fields, is_dataclass, make_dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -149,7 +149,7 @@ def known_settings(prefix: str = "", section: Any = Settings) -> dict[str, Any]:
 
 
 def settings_with(settings: Settings, assignments: list[str]) -> Settings:
-    """`settings` changed by assignments like `pretraining.epochs=20`; values are JSON, bare words are text.
+    """`settings` changed by assignments like `pretraining.epochs=20`; values are JSON or bare words, `none` among them.
 
     Raises:
         InputError: as `settings_from_dict`, or an assignment has no `=`.
@@ -166,10 +166,11 @@ def settings_with(settings: Settings, assignments: list[str]) -> Settings:
         if name not in known_settings():
             raise InputError(_unknown(name))
         *sections, last = name.split(".")
-        section = values
+        section, described = values, cast(Any, Settings)
         for part in sections:
-            section = section[part]
-        section[last] = value
+            section, described = section[part], get_type_hints(described)[part]
+        # As the tables print it.
+        section[last] = None if text == "none" and type(None) in get_args(get_type_hints(described)[last]) else value
     return settings_from_dict(values)
 
 
