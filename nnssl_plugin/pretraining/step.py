@@ -83,12 +83,25 @@ class PretrainingStep:
 
     def measure(self, loaded: Mapping[str, Any]) -> dict[str, Tensor]:
         """The same values without a step."""
-        return self.look(self.batches(loaded))[0]
+        return self._measure(self.batches(loaded))[0]
 
     def look(
         self, batches: Mapping[str, PretrainingBatch]
     ) -> tuple[dict[str, Tensor], dict[str, Views], dict[str, dict[str, Features]]]:
-        """Values as of `measure`, and the views and features of each objective that they were taken on."""
+        """Values as of `measure`, and the views and features of each objective that they were taken on.
+
+        Features are in single precision, so that a head can be applied to them again without mixed precision.
+        """
+        values, views, features = self._measure(batches)
+        return (
+            values,
+            views,
+            {name: {view: _single(one) for view, one in own.items()} for name, own in features.items()},
+        )
+
+    def _measure(
+        self, batches: Mapping[str, PretrainingBatch]
+    ) -> tuple[dict[str, Tensor], dict[str, Views], dict[str, dict[str, Features]]]:
         views = self.draw_views(batches)
         with self.mixed_precision():
             features = self.network.encode(views)
@@ -126,3 +139,9 @@ def named_values(total: Tensor, results: Mapping[str, ObjectiveResult]) -> dict[
         for key, value in {**result.parts, **result.metrics}.items():
             values[f"{name}/{key}"] = value.detach()
     return values
+
+
+def _single(features: Features) -> Features:
+    return Features(
+        [stage.float() for stage in features.encoder], {key: stage.float() for key, stage in features.decoder.items()}
+    )
