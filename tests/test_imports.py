@@ -18,7 +18,6 @@ GROUND = {"nnssl_plugin.settings.validation"}
 # Known to reach into a room that reaches back. Take an entry away with what it stands for.
 REACHING_BACK = {
     "nnssl_plugin.networks.pretraining_network",  # would be at home in `pretraining`
-    "nnssl_plugin.checkpoints.description",  # would be at home in `export`
 }
 
 

@@ -54,7 +54,7 @@ def test_restored_modalities_stand_beside_the_true_ones(monkeypatch: pytest.Monk
             shown, made, true = (axis.images[0].get_array() for axis in axes[row * 6 + patch * 3 :][:3])
             assert torch.equal(torch.tensor(shown.data), one.views.images["partial"][patch, row])
             assert torch.equal(torch.tensor(made.data), restored[patch, row])
-            assert torch.equal(torch.tensor(true.data), one.batch.images["augmented"][patch, row])
+            assert torch.equal(torch.tensor(true.data), one.batch.images["clean"][patch, row])
 
 
 def test_patients_stand_on_the_diagonal(monkeypatch: pytest.MonkeyPatch) -> None:
