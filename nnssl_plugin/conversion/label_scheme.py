@@ -47,7 +47,7 @@ def values_in(segmentation: npt.NDArray) -> set[int]:
     values = np.unique(segmentation[segmentation != 0])
     if not np.isfinite(values).all() or not np.array_equal(values, np.rint(values)):
         example = values[~np.isfinite(values) | (values != np.rint(values))][0]
-        raise InputError(f"it has values that are not whole numbers, like {example:g}")
+        raise InputError(f"it has values that are not whole numbers, like {example!s}: round or repair them")
     return {int(value) for value in values} | ({0} if np.any(segmentation == 0) else set())
 
 
@@ -58,6 +58,11 @@ def scheme_from_values(values: Iterable[int]) -> LabelScheme:
         InputError: the values are not 0, 1, 2, … without a gap, so they must be named.
     """
     found = sorted({0, *values})
+    if found[0] < 0:
+        raise InputError(
+            f"the segmentations hold the values {', '.join(map(str, found))}: nnU-Net takes no negative one as a label; "
+            "repair the segmentations"
+        )
     _check_consecutive(found, f"the segmentations hold the values {', '.join(map(str, found))}")
     return LabelScheme({"background": 0, **{f"label {value}": value for value in found[1:]}})
 
