@@ -86,9 +86,11 @@ def convert(
     return convert_cases(found, options)
 
 
-def _patient_of(case: str, era: Era) -> str:
-    match = era.patient.fullmatch(case)
-    return match["patient"] if match else case
+def _patient_of(case: str, era: Era) -> str | None:
+    """None for names that are not the challenge's, which say nothing of the patient."""
+    if match := era.patient.fullmatch(case):
+        return match["patient"]
+    return case if "brats" in case.lower() else None
 
 
 def _matches(folder: Path, files: Sequence[Path]) -> Iterator[Match]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nnssl_plugin.conversion.case import Case, Findings, Problems
+from nnssl_plugin.conversion.chaos_headers import IN_PHASE, OUT_OF_PHASE, T2, contradictions, shifts_by_rounding
 from nnssl_plugin.conversion.convert import convert_cases
 from nnssl_plugin.conversion.dataset import check_name_is_free
 from nnssl_plugin.conversion.dicom import DicomFolder, PngFolder
@@ -16,11 +17,8 @@ from nnssl_plugin.conversion.files import files_below
 from nnssl_plugin.conversion.label_scheme import LabelScheme
 from nnssl_plugin.conversion.options import ConversionOptions
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.images.dicom_series import ECHO_TIME_MS, FRAME_OF_REFERENCE, MACHINE, read_slices
-from nnssl_plugin.images.image_file import ORIGIN_TOLERANCE_MM
 from nnssl_plugin.images.parallel import in_parallel
 
-IN_PHASE, OUT_OF_PHASE, T2 = "T1in", "T1out", "T2SPIR"
 LABELS = LabelScheme(
     {"background": 0, "liver": 1, "right kidney": 2, "left kidney": 3, "spleen": 4}, convention="CHAOS"
 )
@@ -95,10 +93,10 @@ def convert(folder: Path, options: ConversionOptions, t2_id: int | None = None, 
     cases, problems = _distinct([_t1_case(path, t2_by_case.get(_case_name(path)) if t2_on_t1 else None) for path in t1])
     if t2_on_t1 and (alone := sorted(t2_by_case.keys() - {_case_name(path) for path in t1})):
         problems |= {name: [f"{t2_by_case[name]} has no T1DUAL beside it to be resampled onto"] for name in alone}
-    contradictions = in_parallel(_contradictions, cases, "reading headers")
-    problems.update({case.name: found for case, found in zip(cases, contradictions, strict=True) if found})
+    against = in_parallel(contradictions, cases, "reading headers")
+    problems.update({case.name: found for case, found in zip(cases, against, strict=True) if found})
     cases = [case for case in cases if case.name not in problems]
-    statements += _shifts(cases) + _computed_tomography(folders)
+    statements += shifts_by_rounding(cases) + _computed_tomography(folders)
     code = 0
     if t1:
         found = Findings(cases, problems, modalities, LABELS, "CHAOS", COMMAND, statements, ADVICE_ON_GRIDS)
@@ -157,23 +155,6 @@ def _distinct(cases: Sequence[Case]) -> tuple[list[Case], Problems]:
     return [case for case in cases if case.name not in problems], problems
 
 
-def _shifts(cases: Sequence[Case]) -> list[str]:
-    """What was taken for rounding between the phases of one acquisition, whose grid is one."""
-    series = {case.name: case.images.get(OUT_OF_PHASE) for case in cases}
-    shifts = {
-        name: shift
-        for name, phase in series.items()
-        if isinstance(phase, DicomFolder) and (shift := phase.shift_mm()) and shift > ORIGIN_TOLERANCE_MM
-    }
-    if not shifts:
-        return []
-    name = max(shifts, key=lambda case: shifts[case])
-    return [
-        f"out of phase moved onto the grid of in phase, one acquisition: {len(shifts)} cases, by up to {shifts[name]:.3g} mm "
-        f"({name})"
-    ]
-
-
 def _computed_tomography(folders: Collection[Path]) -> list[str]:
     found = sorted(path for path in folders if path.parent.name.upper() == "CT" and (path / "DICOM_anon") in folders)
     if not found:
@@ -182,26 +163,6 @@ def _computed_tomography(folders: Collection[Path]) -> list[str]:
         f"CT of {len(found)} cases not converted, like {found[0]}: this converter is for MR. convert folder reads the series "
         "(--modality 'CT=*/DICOM_anon/'), but not their PNG masks"
     ]
-
-
-def _contradictions(case: Case) -> list[str]:
-    """What the headers say against the folders: phases of one echo, sequences of different physical spaces."""
-    found = []
-    if absent := [str(scan) for scan in case.images.values() if not scan.files]:
-        return [f"there is no slice in {', '.join(absent)}"]
-    try:
-        tags = {role: read_slices(scan.files)[0].tags for role, scan in case.images.items()}
-    except (InputError, OSError, RuntimeError, ValueError) as error:
-        return [str(error)]
-    if others := {role: machine for role in tags if (machine := tags[role].get(MACHINE, "MR")) != "MR"}:
-        return [f"{role}: its slices are {machine}, not MR" for role, machine in others.items()]
-    echoes = {role: tags[role].get(ECHO_TIME_MS) for role in (IN_PHASE, OUT_OF_PHASE) if role in tags}
-    if len(echoes) == 2 and len(set(echoes.values())) == 1 and None not in echoes.values():
-        found.append(f"InPhase and OutPhase have the same echo time, {echoes[IN_PHASE]} ms: one series twice?")
-    spaces = {role: space for role in tags if (space := tags[role].get(FRAME_OF_REFERENCE))}
-    if T2 in spaces and spaces[T2] != spaces.get(IN_PHASE, spaces[T2]):
-        found.append("T2SPIR and T1DUAL have different frames of reference in their headers: not one physical space")
-    return found
 
 
 if __name__ == "__main__":

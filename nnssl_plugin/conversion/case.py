@@ -63,7 +63,7 @@ class Findings:
     converted_by: str
     statements: Sequence[str] = ()
     advice_on_grids: str = (
-        "register or resample it first (where both lie in one physical space, convert folder --resample-to does)"
+        "Register or resample it first (in one physical space: convert folder --resample-to)"
     )
     advice_on_unlabelled: str = "give its id with --unlabelled-id"
 

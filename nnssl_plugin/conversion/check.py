@@ -30,7 +30,7 @@ class Grids:
 
     resample_to: str | None = None
     smallest_overlap: float = 0.0
-    advice: str = "register or resample it first"
+    advice: str = "Register or resample it first"
 
 
 def check_case(case: Case, grids: Grids = Grids()) -> CheckedCase:
@@ -105,7 +105,7 @@ def _share_if_resampled(
     share = overlap(image, reference)
     if share < grids.smallest_overlap:
         covered, wanted = unequal_texts(100 * share, 100 * grids.smallest_overlap, digits=3)
-        raise InputError(f"{scan} covers {covered} % of {reference_role}, less than {wanted} %")
+        raise InputError(f"{scan} covers {covered}% of {reference_role}, less than {wanted}%")
     return share
 
 

@@ -9,10 +9,7 @@ import SimpleITK as sitk
 
 from nnssl_plugin.conversion.files import files_in
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.images.dicom_series import SliceHeader, machine_of, read_slices, read_voxels, volume_from_slices
-
-# As a share of the smallest edge of a voxel: what rounding makes of the position of one acquisition.
-ROUNDING = 0.1
+from nnssl_plugin.images.dicom_series import load_series, machine_of, read_slices, shift_by_rounding, volume_from_slices
 
 
 @dataclass(frozen=True)
@@ -34,35 +31,23 @@ class DicomFolder:
         """See `Scan`; slices are ordered by the positions in their headers."""
         if not self.files:
             raise InputError(f"there is no file in {self.path}")
-        slices = read_slices(self.files)
-        return volume_from_slices(self._grid(slices), read_voxels(slices))
+        grid = None
+        if self.acquired_with and self.shift_mm() is not None:
+            grid = read_slices(self.acquired_with.files)
+        return load_series(self.files, grid)
 
     def shift_mm(self) -> float | None:
         """Largest distance between slices of this series and of `acquired_with`, where it is within rounding, else None."""
         if self.acquired_with is None:
             return None
-        return _rounded_off(read_slices(self.files), read_slices(self.acquired_with.files))
+        return shift_by_rounding(read_slices(self.files), read_slices(self.acquired_with.files))
 
     def machine(self) -> str | None:
         """MR, CT, …, if the series says so."""
         return machine_of(self.files[0])
 
-    def _grid(self, slices: list[SliceHeader]) -> list[SliceHeader]:
-        if self.acquired_with is None:
-            return slices
-        others = read_slices(self.acquired_with.files)
-        return slices if _rounded_off(slices, others) is None else others
-
     def __str__(self) -> str:
         return str(self.path)
-
-
-def _rounded_off(slices: list[SliceHeader], others: list[SliceHeader]) -> float | None:
-    """Largest distance between slices of two series that lie beside each other by rounding only; None if it is more."""
-    if len(slices) != len(others):
-        return None
-    shift = max(float(np.linalg.norm(own.position - other.position)) for own, other in zip(slices, others, strict=True))
-    return shift if shift <= ROUNDING * min(others[0].spacing) else None
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def _notes(dataset: Dataset) -> list[str]:
     noted = [f"{case} {role}: {'; '.join(scan.notes)}" for case, role, scan in scans if scan.notes]
     covered = [scan.resampled for _, _, scan in scans if scan.resampled is not None]
     lines = (
-        [f"  resampled: {len(covered)} scans, covering {math.floor(100 * min(covered))} % or more"] if covered else []
+        [f"  resampled: {len(covered)} scans, covering {math.floor(100 * min(covered))}% or more"] if covered else []
     )
     if noted:
         more = f" (and {len(noted) - 1} more, see conversion.json)" if len(noted) > 1 else ""

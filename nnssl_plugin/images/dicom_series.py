@@ -19,6 +19,8 @@ POSITION, ORIENTATION, ECHO_TIME_MS, FRAME_OF_REFERENCE = "0020|0032", "0020|003
 MACHINE = "0008|0060"
 # Between slices, as a share of the median distance: what rounding in headers makes, not a slice left out.
 DISTANCE_TOLERANCE = 0.01
+# Of the positions of one acquisition, as a share of the smallest edge of a pixel.
+ROUNDING = 0.1
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,31 @@ def read_slices(files: Sequence[Path]) -> list[SliceHeader]:
     return slices
 
 
-def read_voxels(slices: Sequence[SliceHeader]) -> npt.NDArray:
-    """Voxels `[Z, Y, X]` of a series.
+def load_series(files: Sequence[Path], grid: Sequence[SliceHeader] | None = None) -> sitk.Image:
+    """The volume of a series, with the geometry of the slices `grid` where they are given.
 
     Raises:
-        InputError: those of a slice cannot be read.
+        InputError: as `read_slices`, or the voxels of a slice cannot be read.
     """
-    return np.stack([_pixels(header.file) for header in slices])
+    slices = read_slices(files)
+    return volume_from_slices(grid or slices, np.stack([_pixels(header.file) for header in slices]))
+
+
+def shift_by_rounding(slices: Sequence[SliceHeader], others: Sequence[SliceHeader]) -> float | None:
+    """Largest distance in mm between the slices of two series of one acquisition.
+
+    Returns:
+        None where it is more than rounding makes of it, or anything else of their grids differs.
+    """
+    (first, *_), (other, *_) = slices, others
+    if (
+        (len(slices), first.size) != (len(others), other.size)
+        or not _close(first.orientation, other.orientation)
+        or not np.allclose(first.spacing, other.spacing, rtol=1e-4)
+    ):
+        return None
+    shift = max(float(np.linalg.norm(a.position - b.position)) for a, b in zip(slices, others, strict=True))
+    return shift if shift <= ROUNDING * min(other.spacing) else None
 
 
 def machine_of(file: Path) -> str | None:
@@ -110,7 +130,7 @@ def _normal(orientation: Sequence[float]) -> npt.NDArray:
 
 
 def _close(first: Sequence[float], second: Sequence[float]) -> bool:
-    return np.allclose(first, second, atol=DIRECTION_TOLERANCE)
+    return bool(np.allclose(first, second, atol=DIRECTION_TOLERANCE))
 
 
 def _read_header(file: Path) -> SliceHeader:
