@@ -175,7 +175,9 @@ def test_a_release_of_another_year_is_never_guessed(source: Path, raw: Path):
 def test_unknown_case_names_are_no_era(source: Path, raw: Path):
     """`mr-brain-2mm` has names like BraTS 2017 to 2020 and the values of 2023."""
     write_case(source, "2020", "TCGA-FG-6692", values=(1, 2, 3))
-    with pytest.raises(InputError, match=r"cases like those of no era \(like .*TCGA-FG-6692.*convert folder --modality"):
+    with pytest.raises(
+        InputError, match=r"cases like those of no era \(like .*TCGA-FG-6692.*convert folder --modality"
+    ):
         run_convert("brats", "-i", source, "-d", 501)
     with pytest.raises(InputError, match=r"values \[3\]; known are \[0, 1, 2, 4\] \(BraTS 2017 to 2020\)"):
         run_convert("brats", "-i", source, "-d", 501, "--era", "2020")

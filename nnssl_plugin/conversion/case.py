@@ -62,9 +62,7 @@ class Findings:
     name: str
     converted_by: str
     statements: Sequence[str] = ()
-    advice_on_grids: str = (
-        "Register or resample it first (in one physical space: convert folder --resample-to)"
-    )
+    advice_on_grids: str = "Register or resample it first (in one physical space: convert folder --resample-to)"
     advice_on_unlabelled: str = "give its id with --unlabelled-id"
 
 
