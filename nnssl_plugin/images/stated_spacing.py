@@ -15,7 +15,7 @@ from nnssl_plugin.images.nifti_header import is_nifti, read_nifti_header
 # Rows, in every DICOM image; its pixel spacing; number of frames.
 ROWS, PIXEL_SPACING, FRAMES = "0028|0010", "0028|0030", "0028|0008"
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif")
-ADVICE = "find out what it is and write it into the file, for example with SimpleITK's SetSpacing"
+ADVICE = "find out what it is and write the image as .nii.gz with it, for example with SimpleITK's SetSpacing"
 
 
 def check_spacing_is_stated(path: Path, header: sitk.ImageFileReader) -> None:
