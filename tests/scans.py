@@ -20,8 +20,8 @@ def image(seed: int = 0, case: str = "") -> np.ndarray:
     return array
 
 
-def segmentation(*values: int) -> np.ndarray:
-    array = np.zeros(SHAPE, np.uint8)
+def segmentation(*values: int, kind: type = np.uint8) -> np.ndarray:
+    array = np.zeros(SHAPE, kind)
     array[2, 3, 1 : 1 + len(values)] = values
     return array
 

@@ -85,7 +85,9 @@ def test_sizes_of_a_voxel_that_disagree(source: Path, raw: Path, codes: tuple[in
     nib.save(nib.Nifti1Image(np.asarray(made.dataobj), None, made.header), source / "a_t1.nii.gz")
     assert run_convert("folder", "-i", source, "-d", 505, *PATTERNS) == 1
     assert list(only_case(raw)["left out"]) == ["a"]
-    assert "voxels are of (0.5, 1, 2) mm by its sform and of (1, 1, 2) mm by its pixdim" in str(only_case(raw)["left out"])
+    assert "voxels are of (0.5, 1, 2) mm by its sform and of (1, 1, 2) mm by its pixdim" in str(
+        only_case(raw)["left out"]
+    )
 
 
 def test_what_does_not_say_where_it_lies_is_not_resampled(source: Path, raw: Path) -> None:

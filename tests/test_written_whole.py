@@ -100,7 +100,17 @@ def test_a_conversion_that_does_not_fit_goes_on_later(raw: Path, tmp_path: Path,
     ending = ".nii.gz" if how else ".nhdr"
     for case in "ab":
         write(tmp_path / "scans" / f"{case}_t1{ending}", noise(seed=ord(case), top=200))
-    arguments = ["convert", "folder", "-i", str(tmp_path / "scans"), "-d", "505", "--modality", f"T1=*_t1{ending}", *how]
+    arguments = [
+        "convert",
+        "folder",
+        "-i",
+        str(tmp_path / "scans"),
+        "-d",
+        "505",
+        "--modality",
+        f"T1=*_t1{ending}",
+        *how,
+    ]
     with room_for(5000):
         assert main(arguments) == 2
     error = capsys.readouterr().err
