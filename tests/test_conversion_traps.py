@@ -219,7 +219,7 @@ class TestNothingIsGuessed:
     def test_predictions_back_are_for_brats(self, source: Path, raw: Path, tmp_path: Path) -> None:
         write_chaos_t1(source, 10)
         assert run_convert("chaos", "-i", source, "-d", 504) == 0
-        with pytest.raises(InputError, match="no BraTS of convert brats"):
+        with pytest.raises(InputError, match="was not made by convert brats"):
             run_convert("brats", "-i", source, "-d", 504, "--back", "-o", tmp_path / "back")
 
 

@@ -107,6 +107,18 @@ def test_what_does_not_say_where_it_lies_is_not_resampled(source: Path, raw: Pat
     assert names_in(folder / "imagesTr") == ["b_0001.nii.gz"]
 
 
+def test_scans_of_two_spaces_are_not_resampled(source: Path, raw: Path) -> None:
+    shifted = SHIFTED + np.array([[0, 0, 0, -2.0], [0] * 4, [0] * 4, [0] * 4])
+    for case, code in (("a", 4), ("b", 2)):
+        save(source / f"{case}_t1.nii.gz", 0)
+        save(source / f"{case}_flair.nii.gz", 1, shifted, shifted, (code, 0))
+    assert run_convert("folder", "-i", source, "-d", 505, *PATTERNS, "--resample-to", "T1") == 1
+    assert only_case(raw)["left out"]["a"][0].startswith(
+        "FLAIR lies in the space of a template and T1 in that of a scanner"
+    )
+    assert list(only_case(raw)["cases"]) == ["b"]
+
+
 @pytest.mark.parametrize("version", [nib.Nifti1Image, nib.Nifti2Image])
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_headers_of_both_versions_and_byte_orders(tmp_path: Path, version: type, order: str) -> None:

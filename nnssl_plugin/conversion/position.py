@@ -44,4 +44,11 @@ def compare_positions(scans: Mapping[str, Scan], resampled: Collection[str]) -> 
             for role, header in headers.items()
             if header.sform is None and header.qform is None
         ]
+        in_template = [role for role, header in headers.items() if header.is_in_template is True]
+        in_scanner = [role for role, header in headers.items() if header.is_in_template is False]
+        if in_template and in_scanner:
+            problems.append(
+                f"{', '.join(in_template)} lies in the space of a template and {', '.join(in_scanner)} in that of a scanner "
+                "(sform and qform codes), so scans cannot be resampled by position: register them"
+            )
     return problems, {}

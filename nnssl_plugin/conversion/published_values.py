@@ -12,6 +12,7 @@ from nnssl_plugin.conversion.label_scheme import values_in
 from nnssl_plugin.conversion.write_case import recode
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.files import read_json
+from nnssl_plugin.images.file_names import printable
 from nnssl_plugin.images.image_file import read_checked_header
 from nnssl_plugin.images.parallel import in_parallel
 from nnssl_plugin.images.write_image import write_image
@@ -38,7 +39,7 @@ def restore_published_values(predictions: Path, output: Path, dataset_id: int) -
     ours = description.get(KEY, {})
     if description.get("converted_by") != COMMAND:
         raise InputError(
-            f"{source} does not say what its label values were published as: it is no BraTS of convert brats"
+            f"{source} does not say what its label values were published as: it was not made by convert brats"
         )
     published = {int(written): value for written, value in ours["published_values"].items()}
     known = {0}.union(*(entry if isinstance(entry, list) else [entry] for entry in description["labels"].values()))
@@ -53,7 +54,7 @@ def restore_published_values(predictions: Path, output: Path, dataset_id: int) -
     change = ", ".join(f"{new} to {old}" for new, old in published.items()) or "values are as published: none changed"
     print(f"{output}: {len(files) - len(problems)} predictions by {ours['convention']} ({change})")
     if problems:
-        print("\n".join([f"left out: {len(problems)}", *(f"  {problem}" for problem in problems)]))
+        print(printable("\n".join([f"left out: {len(problems)}", *(f"  {problem}" for problem in problems)])))
     return 1 if problems else 0
 
 
@@ -65,8 +66,8 @@ def _restore(path: Path, output: Path, published: dict[int, int], known: set[int
         if unknown:
             return f"{path.name}: it has the values {sorted(unknown)}, which the data set does not have"
         write_image(recode(segmentation, published), output / path.name)
-    # The other predictions are worth having, also where a disk is full for this one.
-    except (InputError, OSError, RuntimeError) as error:
+    # The other predictions are worth having, whatever is wrong with this one, a full disk included.
+    except Exception as error:
         return f"{path.name}: {error}"
     return None
 

@@ -9,6 +9,7 @@ from nnssl_plugin import __version__
 from nnssl_plugin.conversion.case import LABEL, Findings, Problems
 from nnssl_plugin.conversion.dataset import Dataset
 from nnssl_plugin.conversion.write_case import Placed
+from nnssl_plugin.errors import InputError
 from nnssl_plugin.files import read_json, write_json
 from nnssl_plugin.nnunet.environment import folder_of
 
@@ -78,7 +79,10 @@ def finished_conversion(names: Sequence[tuple[int, str]], conversion: Conversion
         path = raw / f"Dataset{dataset_id:03d}_{name}" / FILE
         if not path.is_file():
             continue
-        record = read_json(path)
+        try:
+            record = read_json(path)
+        except InputError:
+            continue
         if record.get("source hash") == conversion.source_hash and _is_whole(record, raw):
             print(f"{' and '.join(record['datasets'])}: converted already from these files; nothing to do")
             return 1 if record["left out"] else 0

@@ -21,6 +21,7 @@ from nnssl_plugin.images.unequal_texts import unequal_texts
 POSITION_AGREEMENT = 0.1
 SPACING_AGREEMENT = 0.01
 NIFTI2_SIZE = 540
+TALAIRACH = 3
 
 
 def is_nifti(path: Path) -> bool:
@@ -36,12 +37,20 @@ class NiftiHeader:
         size: `[3]`, in voxels.
         spacing: `[3]`, as it stands there.
         sform, qform: `[4, 4]`, voxel index to position; None where the header says that there is none.
+        codes: of sform and qform, what space they lead to: 0 none, 1 scanner, 2 another scan, 3 Talairach, 4 MNI, 5 template.
     """
 
     size: tuple[int, ...]
     spacing: tuple[float, ...]
     sform: npt.NDArray | None
     qform: npt.NDArray | None
+    codes: tuple[int, int]
+
+    @property
+    def is_in_template(self) -> bool | None:
+        """Whether it lies in the space of a template rather than of its scanner; None if both or neither is said."""
+        spaces = {code >= TALAIRACH for code in self.codes if code}
+        return spaces.pop() if len(spaces) == 1 else None
 
     def spacing_contradiction(self) -> str | None:
         """How sform and pixdim disagree on the size of a voxel; None if they do not."""
@@ -94,6 +103,7 @@ def read_nifti_header(path: Path) -> NiftiHeader:
         header = nib.Nifti2Header(block, check=False) if is_second else nib.Nifti1Header(block[:348], check=False)
         size = tuple(int(edge) for edge in header["dim"][1:4])
         spacing = tuple(float(edge) for edge in header["pixdim"][1:4])
-        return NiftiHeader(size, spacing, header.get_sform(coded=True)[0], header.get_qform(coded=True)[0])
+        (sform, s_code), (qform, q_code) = header.get_sform(coded=True), header.get_qform(coded=True)
+        return NiftiHeader(size, spacing, sform, qform, (int(s_code), int(q_code)))
     except (EOFError, OSError, ValueError, HeaderDataError, nib.wrapstruct.WrapStructError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
