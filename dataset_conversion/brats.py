@@ -13,7 +13,7 @@ from typing import Literal
 from nnssl_plugin.conversion.brats_eras import ERAS, MODALITIES, NAMINGS, Era, Naming
 from nnssl_plugin.conversion.case import LABEL, Findings, collect_cases
 from nnssl_plugin.conversion.convert import convert_cases
-from nnssl_plugin.conversion.files import files_below
+from nnssl_plugin.conversion.folder_listing import files_below
 from nnssl_plugin.conversion.grades import grades_of_folders, with_grades
 from nnssl_plugin.conversion.options import ConversionOptions
 from nnssl_plugin.conversion.published_values import COMMAND
@@ -74,6 +74,7 @@ def convert(
     cases, grades = with_grades(cases, folder, files)
     how = "as told by --era" if era else "recognised by the names"
     values = ", ".join(f"{value} {name}" for name, value in chosen.classes.items())
+    advice = {"advice_on_grids": "Register or resample it first"} if key == "msd" else {}
     found = Findings(
         cases,
         problems,
@@ -82,6 +83,7 @@ def convert(
         "MSDBrainTumour" if key == "msd" else f"BraTS{key}",
         COMMAND,
         [f"era {key}, {how}: {chosen.title}; published values: {values}", *renamed, *grades, *statements],
+        **advice,
     )
     return convert_cases(found, options)
 

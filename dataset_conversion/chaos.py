@@ -13,7 +13,7 @@ from nnssl_plugin.conversion.chaos_headers import IN_PHASE, OUT_OF_PHASE, T2, co
 from nnssl_plugin.conversion.convert import convert_cases
 from nnssl_plugin.conversion.dataset import check_name_is_free
 from nnssl_plugin.conversion.dicom import DicomFolder, PngFolder
-from nnssl_plugin.conversion.files import files_below
+from nnssl_plugin.conversion.folder_listing import files_below
 from nnssl_plugin.conversion.label_scheme import LabelScheme
 from nnssl_plugin.conversion.options import ConversionOptions
 from nnssl_plugin.errors import InputError
@@ -82,7 +82,7 @@ def convert(folder: Path, options: ConversionOptions, t2_id: int | None = None, 
         modalities: tuple[str, ...] = (IN_PHASE, OUT_OF_PHASE, T2)
         options = replace(options, resample_to=IN_PHASE)
         statements.append(
-            f"T2-SPIR resampled onto T1-DUAL where it covers {options.smallest_overlap:.0%} of it or more"
+            f"T2-SPIR resampled onto T1-DUAL where it covers {100 * options.smallest_overlap:g}% of it or more"
         )
     else:
         modalities = (IN_PHASE, OUT_OF_PHASE)

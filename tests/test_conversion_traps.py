@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnssl_plugin.conversion.files import files_below
+from nnssl_plugin.conversion.folder_listing import files_below
 from nnssl_plugin.errors import InputError
 from tests.brats_trees import SEEDS, path_of, write_case, write_tree
 from tests.dicom_trees import write_chaos_t1, write_chaos_t2

@@ -91,6 +91,12 @@ class TestLabels:
         with pytest.raises(InputError, match="without a gap"):
             scheme_from_names(["a=1", "b=3"])
 
+    def test_modalities_in_no_case(self, source: Path, raw: Path, capsys) -> None:
+        for seed, modality in enumerate(("t1n", "t2f")):
+            write(source / f"BraTS-GLI-00001-000-{modality}.nii.gz", image(seed))
+        assert run_convert("brats", "-i", source, "-d", 501) == 0
+        assert "modalities declared, but in no case: T1c, T2" in capsys.readouterr().out
+
 
 class TestDigits:
     @pytest.mark.parametrize(

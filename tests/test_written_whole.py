@@ -4,6 +4,7 @@ A limit on the size of files stands for the full disk: ITK says nothing of eithe
 """
 
 import gzip
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +73,13 @@ def test_an_ending_that_no_writer_knows(tmp_path: Path) -> None:
         write_image(sitk.GetImageFromArray(noise()), tmp_path / "a.xyz")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names are not bytes there")
+def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller.nii.gz"))
+    with pytest.raises(OSError, match=r"M\\xfcller\.nii\.gz could not be written: its name is not UTF-8"):
+        write_image(sitk.GetImageFromArray(noise()), path)
+
+
 def test_predictions_that_do_not_fit(raw: Path, tmp_path: Path, capsys) -> None:
     for number in range(2):
         case = f"BraTS2021_{number:05d}"
@@ -122,6 +130,22 @@ def test_a_conversion_that_does_not_fit_goes_on_later(raw: Path, tmp_path: Path,
     for case in "ab":
         np.testing.assert_array_equal(read(files_of(made, case)[0][0]), noise(seed=ord(case), top=200))
         gzip.decompress(files_of(made, case)[1].read_bytes())
+
+
+def test_files_that_change_between_check_and_writing(raw: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    for case in "ab":
+        write(tmp_path / "scans" / f"{case}_t1.nhdr", noise(seed=ord(case)))
+    arguments = ["convert", "folder", "-i", str(tmp_path / "scans"), "-d", "505", "--modality", "T1=*_t1.nhdr"]
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "nnssl_plugin.conversion.write_case.CaseWriter.reference", property(lambda _: sitk.ReadImage("none"))
+        )
+        assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "could not be written" in error
+    assert "run the same command again" in error
+    assert main(arguments) == 0
+    assert "going on with the interrupted conversion" in capsys.readouterr().out
 
 
 def test_a_description_that_does_not_fit(raw: Path, tmp_path: Path, capsys) -> None:

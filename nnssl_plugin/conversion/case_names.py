@@ -53,6 +53,5 @@ def _path_problems(case: Case) -> list[str]:
     return [
         f"{role}: the path {printable(file)} is not UTF-8; rename it"
         for role, scan in case.scans.items()
-        for file in scan.files[:1]
-        if not is_utf8(str(file))
+        for file in [file for file in scan.files if not is_utf8(str(file))][:1]
     ]

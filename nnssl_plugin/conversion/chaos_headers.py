@@ -27,7 +27,9 @@ def contradictions(case: Case) -> list[str]:
         found.append(f"InPhase and OutPhase have the same echo time, {echoes[IN_PHASE]} ms: one series twice?")
     spaces = {role: space for role in tags if (space := tags[role].get(FRAME_OF_REFERENCE))}
     if T2 in spaces and spaces[T2] != spaces.get(IN_PHASE, spaces[T2]):
-        found.append("T2SPIR and T1DUAL have different frames of reference in their headers: not one physical space")
+        found.append(
+            "T2SPIR and T1DUAL have different frames of reference in their headers: not one physical space. Use --t2-id"
+        )
     return found
 
 

@@ -112,7 +112,9 @@ def _convert(
     scheme = scheme_of(usable, checked, found.label_scheme, problems)
     labelled, unlabelled = divide(usable, found.modalities, options, problems)
     if labelled and not any(set(checked[case.name].values) - {0} for case in labelled):
-        raise InputError("every segmentation is empty: nnU-Net cannot plan such a data set; convert it without labels")
+        raise InputError(
+            "every segmentation is empty: nnU-Net cannot plan such a data set. Convert the images from a folder without them"
+        )
     sets = ((names[0], labelled, scheme), (names[-1], unlabelled, None))
     datasets = [
         Dataset(*name, members, checked, found.modalities, label_scheme, options.resample_to)

@@ -31,6 +31,9 @@ def write_dataset(dataset: Dataset, work: WorkFolder, copy: bool, converted_by: 
 
     Returns:
         Case → what became of its files.
+
+    Raises:
+        OSError: a file cannot be written, or not be read any more; what is done so far is kept for the next run.
     """
     folder, ending = work.path / dataset.folder_name, dataset.file_ending
     for part in ("imagesTr", "labelsTr"):
@@ -39,7 +42,16 @@ def write_dataset(dataset: Dataset, work: WorkFolder, copy: bool, converted_by: 
     def write(case: Case) -> Placed:
         placed = work.written(dataset.folder_name, case, ending)
         if placed is None:
-            placed = CaseWriter(dataset, case, folder, ending, copy).write()
+            try:
+                placed = CaseWriter(dataset, case, folder, ending, copy).write()
+            except OSError:
+                raise
+            # Its files were readable when they were checked.
+            except Exception as error:
+                raise OSError(
+                    f"case {case.name} could not be written: {error}. If its files have changed meanwhile, run the same command "
+                    "again"
+                ) from None
             work.save_written(dataset.folder_name, case, placed)
         return placed
 

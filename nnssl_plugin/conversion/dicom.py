@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from nnssl_plugin.conversion.files import files_in
+from nnssl_plugin.conversion.folder_listing import files_in
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.images.dicom_series import load_series, machine_of, read_slices, shift_by_rounding, volume_from_slices
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nnssl_plugin.conversion.case import LABEL, Case, Problems, collect_cases, duplicate_id
 from nnssl_plugin.conversion.dicom import DicomFolder
-from nnssl_plugin.conversion.files import files_below
+from nnssl_plugin.conversion.folder_listing import files_below
 from nnssl_plugin.conversion.scan import ImageFile, Scan
 from nnssl_plugin.errors import InputError
 

@@ -17,6 +17,9 @@ def warning_lines(datasets: Sequence[Dataset], raw: Path) -> list[str]:
     """
     lines = []
     for dataset in datasets:
+        present = {modality for case in dataset.cases for modality in case.images}
+        if absent_modalities := [modality for modality in dataset.modalities if modality not in present]:
+            lines.append(f"{dataset.folder_name}: modalities declared, but in no case: {', '.join(absent_modalities)}")
         if dataset.label_scheme and (absent := absent_labels(dataset.label_scheme, dataset.cases, dataset.checked)):
             lines.append(f"{dataset.folder_name}: label values declared, but in no case: {', '.join(absent)}")
     cases = [case for dataset in datasets for case in dataset.cases]

@@ -72,7 +72,7 @@ def read_slices(files: Sequence[Path]) -> list[SliceHeader]:
             )
     if np.abs(steps - distances[:, None] * normal).max() > DISTANCE_TOLERANCE * median:
         raise InputError(
-            f"the slices of {first.file.parent} are shifted against each other (gantry tilt): resample them"
+            f"the slices of {first.file.parent} are shifted against each other (gantry tilt): resample them to .nii.gz first"
         )
     return slices
 

@@ -7,6 +7,7 @@ import SimpleITK as sitk
 
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.files import whole_file
+from nnssl_plugin.images.file_names import is_utf8, printable
 from nnssl_plugin.images.image_file import geometry_differences, read_checked_header
 
 
@@ -23,6 +24,9 @@ def write_image(image: sitk.Image, path: Path, compression_level: int = -1) -> N
     Raises:
         OSError: what is in the file is not the image; the error names `path`, and the file is removed.
     """
+    # SimpleITK ends the whole process over such a name.
+    if not is_utf8(str(path)):
+        raise OSError(f"{printable(path)} could not be written: its name is not UTF-8")
     with whole_file(path) as unfinished:
         try:
             sitk.WriteImage(image, str(unfinished), True, compression_level)
