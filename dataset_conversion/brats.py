@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from nnssl_plugin.conversion.brats_eras import ERAS, MODALITIES, NAMINGS, Era, Naming
-from nnssl_plugin.conversion.case import LABEL, Findings, collect_cases
+from nnssl_plugin.conversion.case import Findings, collect_cases
 from nnssl_plugin.conversion.convert import convert_cases
 from nnssl_plugin.conversion.folder_listing import files_below
 from nnssl_plugin.conversion.grades import grades_of_folders, with_grades
+from nnssl_plugin.conversion.label_scheme import LABEL
 from nnssl_plugin.conversion.options import ConversionOptions
 from nnssl_plugin.conversion.published_values import COMMAND
 from nnssl_plugin.conversion.scan import Channel, ImageFile, Scan

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from nnssl_plugin.conversion.case import LABEL, Findings
+from nnssl_plugin.conversion.case import Findings
 from nnssl_plugin.conversion.cases_table import cases_from_table
 from nnssl_plugin.conversion.convert import convert_cases
 from nnssl_plugin.conversion.file_patterns import cases_by_patterns, patient_by
-from nnssl_plugin.conversion.label_scheme import LabelScheme
+from nnssl_plugin.conversion.label_scheme import LABEL, LabelScheme
 from nnssl_plugin.conversion.options import ConversionOptions
 from nnssl_plugin.conversion.sessions import hint_of_sessions
 from nnssl_plugin.errors import InputError

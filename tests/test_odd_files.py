@@ -170,6 +170,37 @@ def test_files_that_vanish_or_cannot_be_asked_for(source: Path, raw: Path, monke
     assert "Permission denied" in left_out(raw)["a"][0]
 
 
+def test_links_to_themselves(source: Path, raw: Path) -> None:
+    pair(source, "ok")
+    pair(source, "a")
+    (source / "a_t1.nii.gz").unlink()
+    (source / "a_t1.nii.gz").symlink_to(source / "a_t1.nii.gz")
+    (source / "folder").symlink_to(source / "folder")
+    assert run_convert("folder", "-i", source, "-d", 505, *PATTERNS) == 1
+    assert converted(raw) == ["ok"]
+    assert "is a link to nothing" in left_out(raw)["a"][0]
+
+
+def test_folders_that_cannot_be_searched(source: Path, raw: Path, capsys, monkeypatch) -> None:
+    pair(source, "ok")
+    pair(source / "closed", "a")
+    write_series(source / "p1" / "T1", chaos_volume())
+    scandir, iterdir = os.scandir, Path.iterdir
+
+    def refuse(path: object) -> None:
+        if Path(str(path)).name in ("closed", "T1"):
+            raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", lambda path: (refuse(path), scandir(path))[1])
+    assert run_convert("folder", "-i", source, "-d", 505, *PATTERNS) == 0
+    assert converted(raw) == ["ok"]
+    assert f"'{source / 'closed'}'" in capsys.readouterr().err
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(Path, "iterdir", lambda path: (refuse(path), iterdir(path))[1])
+    with pytest.raises(InputError, match=r"nothing was written\nleft out: 1 cases\n  p1: .*Permission denied"):
+        run_convert("folder", "-i", source, "-d", 506, "--modality", "T1=*/T1/")
+
+
 def test_a_file_whose_name_is_nothing_but_the_ending(source: Path, raw: Path, capsys) -> None:
     pair(source, "a")
     write(source / "_t1.nii.gz", image(9))

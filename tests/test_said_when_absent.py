@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnssl_plugin.conversion.label_scheme import scheme_from_names, values_in
+from nnssl_plugin.conversion.label_scheme import scheme_from_names
+from nnssl_plugin.conversion.label_values import values_in
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.images.image_file import geometry_differences, read_header
 from nnssl_plugin.images.unequal_texts import unequal_texts

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from nnssl_plugin.images.nifti_header import read_nifti_header
+from tests.dicom_trees import chaos_volume, write_series
 from tests.scans import conversion_json, files_of, image, names_in, read, run_convert
 
 PATTERNS = ("--modality", "T1=*_t1.nii.gz", "FLAIR=*_flair.nii.gz")
@@ -116,6 +117,16 @@ def test_scans_of_two_spaces_are_not_resampled(source: Path, raw: Path) -> None:
     assert only_case(raw)["left out"]["a"][0].startswith(
         "FLAIR lies in the space of a template and T1 in that of a scanner"
     )
+    assert list(only_case(raw)["cases"]) == ["b"]
+
+
+def test_series_of_two_frames_of_reference_are_not_resampled(source: Path, raw: Path) -> None:
+    for case, frame in (("a", "1.2.4"), ("b", "1.2.3")):
+        write_series(source / case / "T1", chaos_volume(ord(case)))
+        write_series(source / case / "T2", chaos_volume(ord(case) + 10)[:, :-1], space=frame)
+    patterns = ("--modality", "T1=*/T1/", "T2=*/T2/")
+    assert run_convert("folder", "-i", source, "-d", 505, *patterns, "--resample-to", "T1") == 1
+    assert "different frames of reference" in only_case(raw)["left out"]["a"][0]
     assert list(only_case(raw)["cases"]) == ["b"]
 
 

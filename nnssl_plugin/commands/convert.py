@@ -1,16 +1,12 @@
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nnssl_plugin.conversion.brats_eras import ERAS
+from nnssl_plugin.conversion.label_scheme import LabelScheme, scheme_from_names
+from nnssl_plugin.conversion.options import ConversionOptions
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.nnunet.environment import check_nnunet
 
-if TYPE_CHECKING:
-    from nnssl_plugin.conversion.label_scheme import LabelScheme
-    from nnssl_plugin.conversion.options import ConversionOptions
-
-# Keys of `conversion.brats_eras.ERAS`, repeated because that module is slow to import.
-ERAS = ("2012", "2015", "2020", "2021", "2023", "2024", "2024-ped", "msd")
 SMALLEST_OVERLAP = 0.75
 
 
@@ -80,7 +76,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; the exit code is 1 where cases were left out."""
-    from nnssl_plugin.conversion.options import ConversionOptions
     from nnssl_plugin.dataset_conversion import brats, chaos
 
     check_nnunet("nnUNet_raw")
@@ -97,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     return _folder(args, options)
 
 
-def _folder(args: argparse.Namespace, options: "ConversionOptions") -> int:
+def _folder(args: argparse.Namespace, options: ConversionOptions) -> int:
     from nnssl_plugin.conversion.file_patterns import modality_patterns
     from nnssl_plugin.dataset_conversion import folder
 
@@ -112,16 +107,13 @@ def _folder(args: argparse.Namespace, options: "ConversionOptions") -> int:
     return folder.convert(args.input, modality_patterns(args.modality), args.label, label_scheme, args.patient, options)
 
 
-def _label_scheme(args: argparse.Namespace) -> "LabelScheme | None":
-    from nnssl_plugin.conversion.brats_eras import ERAS as KNOWN
-    from nnssl_plugin.conversion.label_scheme import scheme_from_names
-
+def _label_scheme(args: argparse.Namespace) -> LabelScheme | None:
     if args.label_name:
         return scheme_from_names(args.label_name)
-    return KNOWN[args.regions.removeprefix("brats")].scheme if args.regions else None
+    return ERAS[args.regions.removeprefix("brats")].scheme if args.regions else None
 
 
-def _with_overlap(options: "ConversionOptions", args: argparse.Namespace) -> "ConversionOptions":
+def _with_overlap(options: ConversionOptions, args: argparse.Namespace) -> ConversionOptions:
     from dataclasses import replace
 
     if not 0 < args.min_overlap <= 1:

@@ -1,13 +1,11 @@
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from nnssl_plugin.conversion.label_scheme import LabelScheme
+from nnssl_plugin.conversion.label_scheme import LABEL, LabelScheme
 from nnssl_plugin.conversion.scan import Scan
 from nnssl_plugin.errors import InputError
-
-LABEL = "label"
 
 # Case → what is wrong with it, one line each.
 Problems = dict[str, list[str]]
@@ -88,11 +86,10 @@ def collect_cases(
     for name, roles in sorted(found.items()):
         try:
             patient = patient_of(name)
-        except InputError as error:
-            problems[name] = [str(error)]
-            continue
-        repeated = {role: several for role, several in roles.items() if len(several) > 1}
-        if wrong := _repeated(roles, repeated) or _one_file_twice({role: scan for role, (scan, *_) in roles.items()}):
+            wrong = _repeated(roles) or _one_file_twice({role: scan for role, (scan, *_) in roles.items()})
+        except (InputError, OSError) as error:
+            wrong = [str(error)]
+        if wrong:
             problems[name] = wrong
             continue
         images = {modality: roles[modality][0] for modality in modalities if modality in roles}
@@ -102,17 +99,18 @@ def collect_cases(
 
 
 def _one_file_twice(scans: Mapping[str, Scan]) -> list[str]:
-    roles: dict[Path, str] = {}
+    roles: dict[tuple[str, int | None], str] = {}
     problems = []
     for role, scan in scans.items():
         # The channels of a 4-D file have one path.
-        place = scan.files[0].resolve() / str(getattr(scan, "index", "")) if scan.files else None
+        place = (os.path.realpath(scan.files[0]), getattr(scan, "index", None)) if scan.files else None
         if place and (other := roles.setdefault(place, role)) != role:
             problems.append(f"{scan} is given for {other} and for {role}; one of them is another file")
     return problems
 
 
-def _repeated(roles: Mapping[str, Sequence[Scan]], repeated: Mapping[str, Sequence[Scan]]) -> list[str]:
+def _repeated(roles: Mapping[str, Sequence[Scan]]) -> list[str]:
+    repeated = {role: several for role, several in roles.items() if len(several) > 1}
     folders = sorted({str(scan.files[0].parent) for several in repeated.values() for scan in several if scan.files})
     if repeated and repeated.keys() == roles.keys() and len(folders) > 1:
         return [duplicate_id(folders)]

@@ -1,14 +1,16 @@
 """A CSV file that says which file is which: `case,patient,modality,path`, and anything else that is known of a case."""
 
 import csv
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnssl_plugin.conversion.case import LABEL, Case, Problems, collect_cases
+from nnssl_plugin.conversion.case import Case, Problems, collect_cases
 from nnssl_plugin.conversion.case_names import control_characters
 from nnssl_plugin.conversion.dicom import DicomFolder
+from nnssl_plugin.conversion.label_scheme import LABEL
 from nnssl_plugin.conversion.scan import ImageFile, Scan
 from nnssl_plugin.errors import InputError
 
@@ -62,8 +64,8 @@ def cases_from_table(table: Path, folder: Path) -> CasesTable:
             if column not in COLUMNS and text:
                 about[case][column].add(text)
         source = folder / path
-        if source.exists():
-            scans.append((case, modality, ImageFile(source) if source.is_file() else DicomFolder(source)))
+        if os.path.isdir(source) or os.path.isfile(source):
+            scans.append((case, modality, ImageFile(source) if os.path.isfile(source) else DicomFolder(source)))
         else:
             absent.setdefault(case, []).append(f"{modality}: there is no {source} ({table.name}, line {line})")
     modalities = [modality for modality in spellings.values() if modality != LABEL]

@@ -14,12 +14,15 @@ IN_PHASE, OUT_OF_PHASE, T2 = "T1in", "T1out", "T2SPIR"
 def contradictions(case: Case) -> list[str]:
     """What the headers say against the folders: phases of one echo, sequences of different physical spaces."""
     found = []
-    if absent := [str(scan) for scan in case.images.values() if not scan.files]:
-        return [f"there is no slice in {', '.join(absent)}"]
     try:
+        if absent := [str(scan) for scan in case.images.values() if not scan.files]:
+            return [f"there is no slice in {', '.join(absent)}"]
         tags = {role: read_slices(scan.files)[0].tags for role, scan in case.images.items()}
-    except (InputError, OSError, RuntimeError, ValueError) as error:
+    except InputError as error:
         return [str(error)]
+    # As in `check_case`: an odd file costs its case.
+    except Exception as error:
+        return [f"its headers cannot be read ({type(error).__name__}: {error})"]
     if others := {role: machine for role in tags if (machine := tags[role].get(MACHINE, "MR")) != "MR"}:
         return [f"{role}: its slices are {machine}, not MR" for role, machine in others.items()]
     echoes = {role: tags[role].get(ECHO_TIME_MS) for role in (IN_PHASE, OUT_OF_PHASE) if role in tags}

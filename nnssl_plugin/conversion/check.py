@@ -4,15 +4,17 @@ from dataclasses import dataclass, replace
 
 import SimpleITK as sitk
 
-from nnssl_plugin.conversion.case import LABEL, Case
+from nnssl_plugin.conversion.case import Case
 from nnssl_plugin.conversion.checked import CheckedCase, CheckedScan
 from nnssl_plugin.conversion.dicom import DicomFolder
 from nnssl_plugin.conversion.intensity import look_at
-from nnssl_plugin.conversion.label_scheme import values_in
+from nnssl_plugin.conversion.label_scheme import LABEL
+from nnssl_plugin.conversion.label_values import values_in
 from nnssl_plugin.conversion.position import compare_positions
 from nnssl_plugin.conversion.scan import Scan
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.images.content_hash import content_hash
+from nnssl_plugin.images.dicom_series import MACHINE
 from nnssl_plugin.images.image_file import geometry_differences
 from nnssl_plugin.images.resampling import overlap
 from nnssl_plugin.images.unequal_texts import unequal_texts
@@ -89,7 +91,7 @@ def _look_at_image(image: sitk.Image, scan: Scan) -> CheckedScan:
         constant=seen.constant,
         notes=seen.notes,
         content=None if seen.constant else content_hash(voxels),
-        machine=scan.machine() if isinstance(scan, DicomFolder) else None,
+        machine=scan.tag(MACHINE) if isinstance(scan, DicomFolder) else None,
     )
 
 

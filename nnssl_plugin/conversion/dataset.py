@@ -9,9 +9,9 @@ from pathlib import Path
 
 import nnunetv2.dataset_conversion
 
-from nnssl_plugin.conversion.case import LABEL, Case
+from nnssl_plugin.conversion.case import Case
 from nnssl_plugin.conversion.checked import CheckedCase
-from nnssl_plugin.conversion.label_scheme import LabelScheme
+from nnssl_plugin.conversion.label_scheme import LABEL, LabelScheme
 from nnssl_plugin.conversion.scan import in_place_ending
 from nnssl_plugin.conversion.splits import splits_by_patient
 from nnssl_plugin.errors import InputError

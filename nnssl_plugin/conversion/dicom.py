@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from nnssl_plugin.conversion.folder_listing import files_in
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.images.dicom_series import load_series, machine_of, read_slices, shift_by_rounding, volume_from_slices
+from nnssl_plugin.images.dicom_series import load_series, read_slices, read_tags, shift_by_rounding, volume_from_slices
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class DicomFolder:
             return None
         return shift_by_rounding(read_slices(self.files), read_slices(self.acquired_with.files))
 
-    def machine(self) -> str | None:
-        """MR, CT, …, if the series says so."""
-        return machine_of(self.files[0])
+    def tag(self, tag: str) -> str | None:
+        """What the first slice says under a tag, if anything."""
+        return read_tags(self.files[0]).get(tag) or None
 
     def __str__(self) -> str:
         return str(self.path)

@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from nnssl_plugin.conversion.case import LABEL, Case, Problems, collect_cases, duplicate_id
+from nnssl_plugin.conversion.case import Case, Problems, collect_cases, duplicate_id
 from nnssl_plugin.conversion.dicom import DicomFolder
 from nnssl_plugin.conversion.folder_listing import files_below
+from nnssl_plugin.conversion.label_scheme import LABEL
 from nnssl_plugin.conversion.scan import ImageFile, Scan
 from nnssl_plugin.errors import InputError
 
@@ -52,8 +53,9 @@ def cases_by_patterns(
     nameless: Problems = {}
     files = files_below(folder)
     # A series is a folder that holds files itself.
-    for path in [*files, *sorted({file.parent for file in files} - {folder})]:
-        inside = path.relative_to(folder).as_posix() + ("/" if path.is_dir() else "")
+    series = sorted({file.parent for file in files} - {folder})
+    for path, is_series in [*((file, False) for file in files), *((parent, True) for parent in series)]:
+        inside = path.relative_to(folder).as_posix() + ("/" if is_series else "")
         matches = {role: match for role, expression in expressions.items() if (match := expression.fullmatch(inside))}
         if len(matches) > 1:
             raise InputError(f"{path} matches the patterns of {' and '.join(matches)}: make them differ")
@@ -63,7 +65,7 @@ def cases_by_patterns(
                     f"it matches {patterns[role]!r}, but its * stands for nothing: no case name is left"
                 ]
                 continue
-            scans.append((match["case"], role, DicomFolder(path) if path.is_dir() else ImageFile(path)))
+            scans.append((match["case"], role, DicomFolder(path) if is_series else ImageFile(path)))
             if "/" in inside[match.end("case") :]:
                 homes.setdefault(match["case"], set()).add(str(folder / inside[: match.end("case")]))
     cases, problems = collect_cases(scans, list(modalities), patient_of)

@@ -2,7 +2,9 @@
 
 from collections.abc import Collection, Mapping
 
+from nnssl_plugin.conversion.dicom import DicomFolder
 from nnssl_plugin.conversion.scan import Channel, ImageFile, Scan
+from nnssl_plugin.images.dicom_series import FRAME_OF_REFERENCE
 from nnssl_plugin.images.nifti_header import is_nifti, read_nifti_header
 
 ADVICE = (
@@ -38,6 +40,12 @@ def compare_positions(scans: Mapping[str, Scan], resampled: Collection[str]) -> 
             return problems, {role: [f"{text}, as in every scan of the case"] for role, text in position.items()}
     problems += [f"{role}: {scans[role]}: {text}: {ADVICE}" for role, text in position.items() if role not in spacing]
     if resampled:
+        frames = {scan.tag(FRAME_OF_REFERENCE) for scan in scans.values() if isinstance(scan, DicomFolder)} - {None}
+        if len(frames) > 1:
+            problems.append(
+                "its series have different frames of reference in their headers, so scans cannot be resampled by position: "
+                "register them"
+            )
         problems += [
             f"{role}: {scans[role]} does not say where it lies (its sform and qform codes are 0), so scans cannot be resampled by "
             "position"

@@ -8,7 +8,7 @@ from typing import Any
 import SimpleITK as sitk
 
 from nnssl_plugin.conversion.dataset import folders_with_id
-from nnssl_plugin.conversion.label_scheme import values_in
+from nnssl_plugin.conversion.label_values import values_in
 from nnssl_plugin.conversion.write_case import recode
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.files import read_json

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from nnssl_plugin import __version__
-from nnssl_plugin.conversion.case import LABEL, Findings, Problems
+from nnssl_plugin.conversion.case import Findings, Problems
 from nnssl_plugin.conversion.dataset import Dataset
+from nnssl_plugin.conversion.label_scheme import LABEL
 from nnssl_plugin.conversion.write_case import Placed
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.files import read_json, write_json

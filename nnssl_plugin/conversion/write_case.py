@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from nnssl_plugin.conversion.case import LABEL, Case
+from nnssl_plugin.conversion.case import Case
 from nnssl_plugin.conversion.dataset import Dataset
+from nnssl_plugin.conversion.label_scheme import LABEL
 from nnssl_plugin.conversion.placeholder import image_foreground
 from nnssl_plugin.conversion.scan import in_place_ending
 from nnssl_plugin.files import whole_file

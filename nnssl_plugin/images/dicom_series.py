@@ -104,13 +104,13 @@ def shift_by_rounding(slices: Sequence[SliceHeader], others: Sequence[SliceHeade
     return shift if shift <= ROUNDING * min(other.spacing) else None
 
 
-def machine_of(file: Path) -> str | None:
-    """MR, CT, …, if a slice says so.
+def read_tags(file: Path) -> dict[str, str]:
+    """The header of a slice, by tags like `0008|0060`.
 
     Raises:
         InputError: as `read_slices`.
     """
-    return _read_header(file).tags.get(MACHINE)
+    return _read_header(file).tags
 
 
 def volume_from_slices(slices: Sequence[SliceHeader], voxels: npt.NDArray) -> sitk.Image:
