@@ -11,6 +11,8 @@ import SimpleITK as sitk
 from nnssl_plugin.cli import main
 from nnssl_plugin.conversion.scan import ImageFile
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.images.dicom_series import read_slices
+from nnssl_plugin.images.image_file import read_checked_header, read_header
 from tests.brats_trees import write_case
 from tests.dicom_trees import chaos_volume, write_chaos_t1, write_series
 from tests.scans import conversion_json, dataset_json, image, run_convert, segmentation, write
@@ -105,6 +107,15 @@ def test_names_that_are_not_utf8(source: Path, raw: Path, capsys, place: bytes) 
     output = capsys.readouterr().out
     assert output.encode()
     assert r"M\xfcller: its name is not UTF-8" in output or r"Kl\xefnik/x_t1.nii.gz is not UTF-8" in output
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are not bytes there")
+def test_readers_refuse_names_over_which_simpleitk_ends_the_process(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller.nii.gz"))
+    os.link(write(tmp_path / "a.nii.gz", image()), path)
+    for read in (read_header, read_checked_header, lambda name: read_slices([name])):
+        with pytest.raises(InputError, match=r"M\\xfcller\.nii\.gz has a name that is not UTF-8"):
+            read(path)
 
 
 def test_a_folder_of_slices_that_is_not_utf8(source: Path, raw: Path, capsys) -> None:

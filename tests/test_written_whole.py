@@ -5,6 +5,7 @@ A limit on the size of files stands for the full disk: ITK says nothing of eithe
 
 import gzip
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,24 @@ def test_a_file_cut_where_only_zeros_follow(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(sitk, "WriteImage", cut)
     with pytest.raises(OSError, match=r"a\.nii could not be written: is the disk full\?.*truncated"):
         write_image(sitk.GetImageFromArray(np.zeros((4, 4, 4), np.uint8)), tmp_path / "a.nii")
+    assert names_in(tmp_path) == []
+
+
+def another_spacing(image: sitk.Image) -> sitk.Image:
+    copy = image + 0
+    copy.SetSpacing((1, 1, 2))
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(lambda image: image + 1, "its voxels are others"), (another_spacing, r"spacing \(1, 1, 2\) instead of")],
+)
+def test_what_is_read_back_is_compared(tmp_path: Path, monkeypatch, change, said: str) -> None:
+    real = sitk.WriteImage
+    monkeypatch.setattr(sitk, "WriteImage", lambda image, *arguments: real(change(image), *arguments))
+    with pytest.raises(OSError, match=rf"a\.nii\.gz could not be written: read back, {said}"):
+        write_image(sitk.GetImageFromArray(noise()), tmp_path / "a.nii.gz")
     assert names_in(tmp_path) == []
 
 
@@ -130,6 +149,33 @@ def test_a_conversion_that_does_not_fit_goes_on_later(raw: Path, tmp_path: Path,
     for case in "ab":
         np.testing.assert_array_equal(read(files_of(made, case)[0][0]), noise(seed=ord(case), top=200))
         gzip.decompress(files_of(made, case)[1].read_bytes())
+
+
+def test_a_copy_is_compared(raw: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    write(tmp_path / "scans" / "a_t1.nii.gz", noise())
+    copy = shutil.copyfile
+
+    def cut(source: str, target: Path) -> None:
+        copy(source, target)
+        target.write_bytes(target.read_bytes()[:-1] + b"x")
+
+    arguments = [
+        "convert",
+        "folder",
+        "-i",
+        str(tmp_path / "scans"),
+        "-d",
+        "505",
+        "--copy",
+        "--modality",
+        "T1=*_t1.nii.gz",
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", cut)
+        assert main(arguments) == 2
+    assert "a_0000.nii.gz could not be written: read back, it is not" in capsys.readouterr().err
+    assert list(raw.rglob("*a_0000.nii.gz")) == []
+    assert main(arguments) == 0
 
 
 def test_files_that_change_between_check_and_writing(raw: Path, tmp_path: Path, capsys, monkeypatch) -> None:

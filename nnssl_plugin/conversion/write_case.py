@@ -1,5 +1,6 @@
 """The files of one case in an nnU-Net data set: listed where they lie, copied, or made."""
 
+import filecmp
 import os
 import shutil
 from collections.abc import Mapping
@@ -105,6 +106,5 @@ def recode(segmentation: sitk.Image, values: Mapping[int, int]) -> sitk.Image:
 def _copy(source: str, target: Path) -> None:
     with whole_file(target) as unfinished:
         shutil.copyfile(source, unfinished)
-        copied, wanted = unfinished.stat().st_size, os.stat(source).st_size
-        if copied != wanted:
-            raise OSError(f"{target} could not be written: {copied} of {wanted} bytes of {source} are in it")
+        if not filecmp.cmp(source, unfinished, shallow=False):
+            raise OSError(f"{target} could not be written: read back, it is not {source}")
