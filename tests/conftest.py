@@ -1,7 +1,11 @@
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.study_commands import Commands
 
 # nnU-Net starts eight processes per pool unless told otherwise.
 os.environ.setdefault("nnUNet_def_n_proc", "2")
@@ -24,3 +28,17 @@ def nnunet_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).mkdir()
         monkeypatch.setenv(name, str(tmp_path / name))
     return tmp_path
+
+
+@pytest.fixture
+def commands(nnunet_folders: Path, monkeypatch: pytest.MonkeyPatch) -> "Commands":
+    """Stand-ins for the commands that a study runs, on a tiny preprocessed data set."""
+    from nnssl_plugin.study import execute
+    from tests.study_commands import Commands
+    from tests.synthetic import make_plans, write_dataset
+
+    monkeypatch.delenv("nnUNet_extTrainer", raising=False)
+    write_dataset(nnunet_folders, make_plans(), cases=6)
+    commands = Commands(nnunet_folders)
+    monkeypatch.setattr(execute, "run_command", commands)
+    return commands

@@ -111,3 +111,39 @@ except KeyboardInterrupt:
     finally:
         process.kill()
     assert not (tmp_path / "second").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_as_the_first_action_begins_waits_for_it(number: int) -> None:
+    """The signal comes from the action itself: the thread that began it has not come to waiting yet."""
+    code = """
+import os, signal, sys, threading, time
+from nnssl_plugin.runs.schedule import Task, run_tasks
+number = int(sys.argv[1])
+signal.signal(number, signal.default_int_handler)
+for _ in range(20):
+    stop, ended = threading.Event(), []
+    def act(slot):
+        os.kill(os.getpid(), number)
+        while not stop.is_set():
+            time.sleep(0.001)
+        time.sleep(0.02)
+        ended.append(slot)
+    try:
+        run_tasks([Task("a", act)], [0], stop)
+    except KeyboardInterrupt:
+        assert ended, "the action is still running"
+    else:
+        raise AssertionError("the interrupt was lost")
+"""
+    subprocess.run([sys.executable, "-c", code, str(int(number))], check=True, timeout=120)
+
+
+def test_an_action_may_end_in_any_way() -> None:
+    """One that leaves its thread by SystemExit fails, and does not take the others with it."""
+    done = []
+    outcomes = run_tasks(
+        [Task("bad", lambda _: sys.exit("gone")), Task("good", lambda _: done.append(1))], [0], threading.Event()
+    )
+    assert outcomes == {"bad": "gone", "good": ""}
+    assert done == [1]

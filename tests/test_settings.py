@@ -31,6 +31,19 @@ def test_assignments_keep_what_they_do_not_name() -> None:
     assert second.pretraining.denormalization.mode == "moments"
 
 
+def test_every_setting_that_is_none_can_be_set_to_none() -> None:
+    """As the tables of settings print it; where None is not allowed it stays a word."""
+    names = [name for name, default in known_settings().items() if default is None]
+    assert "pretraining.seed" in names
+    values = {"pretraining.crop_size": "[32, 32, 32]", "pretraining.objectives.slem.label_count": "16"}
+    for name in names:
+        changed = settings_with(Settings(), [f"{name}={values.get(name, 1)}"])
+        assert known_settings(section=changed)[name] is not None
+        assert settings_with(changed, [f"{name}=none"]) == Settings()
+    with pytest.raises(InputError, match=r"pretraining\.epochs.*got 'none'"):
+        settings_with(Settings(), ["pretraining.epochs=none"])
+
+
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [

@@ -24,85 +24,28 @@ from nnssl_plugin.study.record import Record
 from nnssl_plugin.study.run import Run
 from nnssl_plugin.study.study import run_study
 from tests.scans import run_convert
-from tests.synthetic import NAME, make_dataset_json, make_plans, write_dataset
+from tests.study_commands import Commands, run, splits
+from tests.synthetic import NAME, make_dataset_json, make_plans
 from tests.test_study_file import STUDY, study_file
-
-SCORES = {"scratch": 0.5, "restoration": 0.7, "scratch-small": 0.4, "small": 0.3}
-
-
-class Commands:
-    """Stands in for the commands of a run: leaves what they would leave, and remembers what was called."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.called: list[list[str]] = []
-        self.environments: list[dict[str, str]] = []
-        self.fails: str = ""
-
-    def __call__(self, command, folder, environment, log, live, epochs=None, keep_open=(), cores=()) -> int:
-        self.called.append(list(command))
-        self.environments.append(dict(environment))
-        live.show("working")
-        if command[0] == "nnUNetv2_train":
-            return self.train(command)
-        scores = SCORES[next(arm for arm in sorted(SCORES, key=len, reverse=True) if f"_{arm}_" in command[-1])]
-        cases = {f"case0{i}": {"WT": {"Dice": scores + 0.1 * (i - 4)}} for i in (4, 5)}
-        mean = {"WT": {"Dice": scores + 0.05}}
-        Path(command[-1]).write_text(json.dumps({"mean": mean, "cases": cases, "problems": [], "regions": {"WT": [1]}}))
-        return 0
-
-    def train(self, command) -> int:
-        options = dict(zip(command[4::2], command[5::2], strict=False))
-        fold = self.root / "nnUNet_results" / command[1] / f"{options['-tr']}__{options['-p']}__{command[2]}"
-        fold = fold / f"fold_{command[3]}"
-        (fold / "validation").mkdir(parents=True, exist_ok=True)
-        if self.fails and self.fails in options["-p"]:
-            (fold / "checkpoint_latest.pth").write_text("half")
-            return 1
-        if "-pretrained_weights" in options:
-            assert Path(options["-pretrained_weights"]).is_file()
-        (fold / "checkpoint_final.pth").write_text(f"weights of {options['-p']}")
-        (fold / "validation" / "summary.json").write_text("{}")
-        return 0
-
-    def trained(self) -> list[str]:
-        return [command[command.index("-p") + 1] for command in self.called if command[0] == "nnUNetv2_train"]
-
-
-@pytest.fixture
-def commands(nnunet_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
-    monkeypatch.delenv("nnUNet_extTrainer", raising=False)
-    write_dataset(nnunet_folders, make_plans(), cases=6)
-    commands = Commands(nnunet_folders)
-    monkeypatch.setattr(execute, "run_command", commands)
-    return commands
-
-
-def splits(commands: Commands) -> list[dict]:
-    return json.loads((commands.root / "nnUNet_preprocessed" / NAME / "splits_final.json").read_text(encoding="utf-8"))
-
-
-def run(commands: Commands, text: str = STUDY, dry_run: bool = False, slots: int = 1) -> int:
-    return run_study(study_file(commands.root, text), commands.root / "tiny", [Device()] * slots, dry_run)
 
 
 def test_every_run_is_trained_once_and_pre_trainings_are_shared(commands: Commands, capsys) -> None:
     assert run(commands) == 0
     assert commands.trained() == [
-        "tiny_restoration_pretrain",
-        "tiny_small_pretrain",
+        "tiny_restoration_pretrain_seed5",
+        "tiny_small_pretrain_seed5",
         *(
-            f"tiny_{arm}_1patients_seed{seed}"
-            for seed in (1, 2)
-            for arm in ("scratch", "scratch-small", "restoration_warmup", "restoration_steep", "small_warmup")
+            f"tiny_{method}_1patients_draw{draw}_seed7"
+            for draw in (1, 2)
+            for method in ("scratch", "scratch-small", "restoration_warmup", "restoration_steep", "small_warmup")
         ),
-        *(f"tiny_{arm}_100percent_seed1" for arm in ("scratch", "restoration_warmup", "restoration_steep")),
+        *(f"tiny_{method}_100percent_seed1" for method in ("scratch", "restoration_warmup", "restoration_steep")),
     ]
     weights = {
         command[command.index("-p") + 1]: command[-1] for command in commands.called if "-pretrained_weights" in command
     }
     assert {Path(path).parents[1].name for name, path in weights.items() if "restoration" in name} == {
-        "SSLPretrainTrainer__tiny_restoration_pretrain__3d_fullres"
+        "SSLPretrainTrainer__tiny_restoration_pretrain_seed5__3d_fullres"
     }
     assert not any("scratch" in name for name in weights)
     assert "0.7" in capsys.readouterr().out
@@ -126,11 +69,11 @@ def test_label_subsets_are_folds_of_their_own(commands: Commands) -> None:
         assert set(extra["train"]) < set(base[0]["train"])
         assert extra["nnssl_plugin"]["label subset of fold"] == 0
     folds = {command[command.index("-p") + 1]: int(command[3]) for command in commands.called if "-p" in command}
-    assert folds["tiny_restoration_pretrain"] == 0
+    assert folds["tiny_restoration_pretrain_seed5"] == 0
     assert folds["tiny_scratch_100percent_seed1"] == 0
-    subset = folds["tiny_scratch_1patients_seed1"]
+    subset = folds["tiny_scratch_1patients_draw1_seed7"]
     assert subset >= len(base)
-    assert folds["tiny_restoration_warmup_1patients_seed1"] == subset
+    assert folds["tiny_restoration_warmup_1patients_draw1_seed7"] == subset
     # Another study uses the same folds again.
     run_study(
         study_file(commands.root, STUDY.replace("name: tiny", "name: other")), commands.root / "o", [Device()], False
@@ -164,32 +107,37 @@ def test_a_dry_run_writes_nothing(commands: Commands, capsys) -> None:
     assert re.search(r"about \d+:\d\d min left", output)
 
 
+def scored_runs(commands: Commands) -> set[str]:
+    with (commands.root / "tiny" / "results.csv").open() as table:
+        return {row["runs"] for row in csv.DictReader(table)}
+
+
 def test_a_failed_run_is_reported_and_others_go_on(commands: Commands, capsys) -> None:
     commands.fails = "small_pretrain"
     assert run(commands) == 1
     output = capsys.readouterr()
-    assert "tiny_small_pretrain_fold0 failed: nnUNetv2_train failed with exit code 1" in output.err
+    assert "tiny_small_pretrain_seed5_fold0 failed: nnUNetv2_train failed with exit code 1" in output.err
     assert (
-        "tiny_small_warmup_1patients_seed1_fold0 failed: not run, because tiny_small_pretrain_fold0 failed"
+        "tiny_small_warmup_1patients_draw1_seed7_fold0 failed: not run, because tiny_small_pretrain_seed5_fold0 failed"
         in output.err
     )
-    assert "tiny_scratch-small_1patients_seed2" in commands.trained()
-    assert "0 of 2" in (commands.root / "tiny" / "results.csv").read_text(encoding="utf-8")
+    assert "tiny_scratch-small_1patients_draw2_seed7" in commands.trained()
+    assert "0 of 2" in scored_runs(commands)
 
     # The next start resumes it and does the rest.
     commands.fails = ""
     commands.called.clear()
     assert run(commands) == 0
     resumed = commands.called[0]
-    assert resumed[resumed.index("-p") + 1] == "tiny_small_pretrain"
+    assert resumed[resumed.index("-p") + 1] == "tiny_small_pretrain_seed5"
     assert resumed[-1] == "--c"
     assert len(commands.trained()) == 3
-    assert "0 of 2" not in (commands.root / "tiny" / "results.csv").read_text(encoding="utf-8")
+    assert scored_runs(commands) == {"2 of 2", "1 of 1"}
 
 
 def test_a_missing_evaluation_is_made_without_training(commands: Commands) -> None:
     run(commands)
-    (commands.root / "tiny" / "evaluation" / "tiny_scratch_1patients_seed1_fold0.json").unlink()
+    (commands.root / "tiny" / "evaluation" / "tiny_scratch_1patients_draw1_seed7_fold0.json").unlink()
     commands.called.clear()
     run(commands)
     assert [command[:3] for command in commands.called] == [["nnssl_plugin", "evaluate", "regions"]]
@@ -202,15 +150,17 @@ def fold_folder(commands: Commands, plans: str, trainer: str) -> Path:
 
 def test_what_was_fine_tuned_from_other_weights_is_not_trusted(commands: Commands) -> None:
     run(commands)
-    weights = fold_folder(commands, "tiny_small_pretrain", "SSLPretrainTrainer") / "checkpoint_final.pth"
+    weights = fold_folder(commands, "tiny_small_pretrain_seed5", "SSLPretrainTrainer") / "checkpoint_final.pth"
     weights.write_text("others")
-    with pytest.raises(InputError, match="other pre-trained weights than tiny_small_warmup_1patients_seed1_fold0"):
+    with pytest.raises(
+        InputError, match="other pre-trained weights than tiny_small_warmup_1patients_draw1_seed7_fold0"
+    ):
         run(commands)
 
 
 def test_weights_that_are_made_again_are_noticed(commands: Commands, capsys) -> None:
     run(commands)
-    folder = fold_folder(commands, "tiny_small_pretrain", "SSLPretrainTrainer")
+    folder = fold_folder(commands, "tiny_small_pretrain_seed5", "SSLPretrainTrainer")
     (folder / "checkpoint_final.pth").unlink()
     (folder / "checkpoint_latest.pth").unlink(missing_ok=True)
     commands.train = lambda command: (folder / "checkpoint_final.pth").write_text("other weights") and 0
@@ -221,7 +171,9 @@ def test_weights_that_are_made_again_are_noticed(commands: Commands, capsys) -> 
 def test_a_changed_study_is_refused(commands: Commands) -> None:
     run(commands)
     called = len(commands.called)
-    with pytest.raises(InputError, match="was made with other plans than tiny_restoration_pretrain_fold0 has now"):
+    with pytest.raises(
+        InputError, match="was made with other plans than tiny_restoration_pretrain_seed5_fold0 has now"
+    ):
         run(commands, STUDY.replace("finetuning.epochs=2", "finetuning.epochs=3"))
     assert len(commands.called) == called
 
@@ -229,9 +181,9 @@ def test_a_changed_study_is_refused(commands: Commands) -> None:
 def test_a_study_may_grow(commands: Commands) -> None:
     run(commands)
     commands.called.clear()
-    assert run(commands, STUDY.replace("seeds: [1, 2]", "seeds: [1, 2, 3]")) == 0
-    assert len(commands.trained()) == 5
-    assert all("seed3" in name for name in commands.trained())
+    assert run(commands, STUDY.replace("seeds: [7]", "seeds: [7, 8]")) == 0
+    assert len(commands.trained()) == 10
+    assert all("seed8" in name for name in commands.trained())
 
 
 def test_results_of_somebody_else_are_refused(commands: Commands) -> None:
@@ -249,9 +201,11 @@ def test_results_of_somebody_else_are_refused(commands: Commands) -> None:
         ("dataset: 901", "dataset: 902", "902"),
         ("plans: Tiny", "plans: Tinny", "no plans 'Tinny'"),
         ("3d_fullres", "3d_lowres", "no configuration '3d_lowres'"),
-        ("plans: Tiny", "plans: Tiny\nfolds: [1]", "folds names 1; .* has 1 folds"),
-        ("count: 1,", "count: 5,", "label count 5: there are 4 patients"),
-        ("--features 4 8", "--feature-maps 4 8", "plan options: unrecognized arguments"),
+        ("plans: Tiny", "plans: Tiny\nfolds: [1]", r"line 6: folds: names 1; .* has 1 folds"),
+        ("count: 1,", "count: 5,", r"line 11: labels\.0: label count 5: there are 4 patients"),
+        ("--features 4 8", "--features four 8", "line 7: plan_options: .*invalid int value: 'four'"),
+        ("count: 1,", "count: 4,", r"line 11: labels\.0: these are all 4 patients; write 'fraction: 1'"),
+        ("draws: [1, 2]", "draws: [1, 2, 3, 4, 5]", r"line 11: labels\.0\.draws: \d and \d draw the same patients"),
         ("--features 4 8", "--patch-size 7 7 7", "patch"),
         ("warmup: {}", "warmup: {trainer: SSLFintuneTrainer}", "no trainer 'SSLFintuneTrainer'"),
     ],
@@ -292,7 +246,8 @@ def test_tables_and_page_come_from_the_folder_alone(commands: Commands, capsys) 
         rows = {(row["labels"], row["recipe"]): row for row in csv.DictReader(file)}
     one = rows["1patients", "restoration, warmup"]
     assert (one["mean"], one["difference"], one["runs"], one["cases"]) == ("0.7500", "+0.2000", "2 of 2", "2")
-    assert one["95 % interval"] == "+0.2000 to +0.2000"
+    assert (one["95 % interval"], one["draws better"]) == ("+0.2000 to +0.2000", "2 of 2")
+    assert (one["each draw"], one["each pre-training"]) == ("+0.200 +0.200", "+0.200")
     # Each recipe is compared with its own control.
     assert rows["1patients", "small, warmup"]["difference"] == "-0.1000"
     assert rows["100percent", "scratch"]["difference"] == ""
@@ -350,7 +305,7 @@ def test_an_interrupt_ends_running_commands(commands: Commands, monkeypatch, cap
     assert "Start it again" in output.err
     assert "FAILED" not in output.out
     record = json.loads(
-        (commands.root / "tiny" / "runs" / "tiny_restoration_pretrain_fold0.json").read_text(encoding="utf-8")
+        (commands.root / "tiny" / "runs" / "tiny_restoration_pretrain_seed5_fold0.json").read_text(encoding="utf-8")
     )
     assert record["state"] == "started"
 
@@ -359,14 +314,14 @@ class TestDevices:
     def test_runs_share_the_cores(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from nnssl_plugin.runs.device import devices
 
-        monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(9)))
+        monkeypatch.setattr("psutil.Process.cpu_affinity", lambda _: list(range(9)))
         slots = devices(None, 4)
         assert [slot.cores for slot in slots] == [(0, 4, 8), (1, 5), (2, 6), (3, 7)]
         assert slots[1].environment()["OMP_NUM_THREADS"] == "2"
         assert slots[0].name == "cpu"
         assert [slot.cores for slot in devices(None, None)] == [tuple(range(9))]
         # More runs than cores: they share them in turn.
-        monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+        monkeypatch.setattr("psutil.Process.cpu_affinity", lambda _: [0, 1])
         assert [slot.cores for slot in devices(None, 3)] == [(0,), (1,), (0,)]
 
     @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system pins no process")
@@ -420,7 +375,8 @@ configuration: 3d_fullres
 evaluation: brats
 plan_options: --batch-size 2 --patch-size 32 32 32 --features 4 8
 set: [{", ".join(f"{part}.{step}" for part in ("pretraining", "finetuning") for step in steps)}]
-labels: [{{count: 2, seeds: [1]}}]
+pretraining_seeds: [5]
+labels: [{{count: 2, draws: [1, 2], seeds: [1]}}]
 controls: {{scratch: {{}}}}
 recipes: {{restoration: {{}}}}
 schedules: {{warmup: {{}}}}
@@ -429,7 +385,7 @@ schedules: {{warmup: {{}}}}
     assert run_study(file, nnunet_folders / "tiny", [Device()], False) == 0
     with (nnunet_folders / "tiny" / "results.csv").open() as table:
         rows = list(csv.DictReader(table))
-    assert {row["runs"] for row in rows} == {"1 of 1"}
+    assert {row["runs"] for row in rows} == {"2 of 2"}
     assert {row["recipe"] for row in rows} == {"scratch", "restoration, warmup"}
     assert {row["region"] for row in rows} == {"WT", "TC", "ET"}
     logs = {path.name: path.stat().st_size for path in (nnunet_folders / "tiny" / "logs").iterdir()}

@@ -14,8 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what is not done yet, print the table and name the report; 1 if a step fails."""
+    """Run what is not done yet, print the table and name the report; 1 if something fails."""
+    import signal
+
     from nnssl_plugin.demo.demo import run_demo
     from nnssl_plugin.demo.size import DemoSize
 
+    # A terminated demo ends its runs as an interrupted one does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     return run_demo(args.o.absolute(), DemoSize())

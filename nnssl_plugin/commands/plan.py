@@ -3,9 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from nnssl_plugin.errors import InputError
-
-# Keys of `presets.PRESETS`, repeated because that module is slow to import.
-PRESETS = ("slem", "contrast", "restoration", "full")
+from nnssl_plugin.planning.plan_options import add_plan_options, copy_with_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,21 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="settings, e.g. pretraining.epochs=20; may be repeated; over those the copied plans carry",
     )
-    parser.add_argument(
-        "--preset",
-        choices=PRESETS,
-        help="which objectives pre-train; --set goes over it. Default: those of the copied plans, or full",
-    )
-    parser.add_argument(
-        "--cfb", action="store_true", help="put the contextual fusion block at the bottleneck of the copy's network"
-    )
-    sizes = parser.add_argument_group("size of the copy's network (the preprocessed data stay as they are)")
-    sizes.add_argument("-c", nargs="+", metavar="CONFIGURATION", help="which configurations; default: all that match")
-    sizes.add_argument("--batch-size", type=int, metavar="N")
-    sizes.add_argument(
-        "--patch-size", type=int, nargs="+", metavar="N", help="in voxels, axes in the order of the plans"
-    )
-    sizes.add_argument("--features", type=int, nargs=2, metavar=("BASE", "MAX"), help="stage i: min(MAX, BASE * 2^i)")
+    add_plan_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing plans file of that name")
 
 
@@ -48,24 +32,13 @@ def run(args: argparse.Namespace) -> int:
     from nnssl_plugin.files import write_json
     from nnssl_plugin.nnunet.environment import dataset_name
     from nnssl_plugin.nnunet.plans_file import load_plans, preprocessed_folder
-    from nnssl_plugin.planning.plans_copy import copy_plans
-    from nnssl_plugin.settings.presets import preset_assignments
 
     dataset = dataset_name(args.d)
     name = args.p + ("CFB" if args.cfb else "SSL") if args.o is None else args.o
     target = preprocessed_folder(dataset) / f"{name}.json"
     _check_name(name, args.p, target, args.overwrite)
     source = load_plans(dataset, args.p)
-    copy = copy_plans(
-        source,
-        name,
-        [*(preset_assignments(args.preset) if args.preset else []), *args.set],
-        configurations=args.c,
-        batch_size=args.batch_size,
-        patch_size=args.patch_size,
-        features=tuple(args.features) if args.features else None,
-        contextual_fusion=args.cfb,
-    )
+    copy = copy_with_options(source, name, args, args.set)
     write_json(copy, target)
     print(f"{target}: {args.p} of {dataset}, same preprocessed data")
     _print_configurations(source, copy)
@@ -116,45 +89,33 @@ def _print_settings(copy: dict[str, Any]) -> None:
 
 def _print_pretraining(copy: dict[str, Any], folder: Path) -> list[str]:
     """What `SSLPretrainTrainer` will do under each configuration, or why it cannot; returns those under which it can."""
-    from batchgenerators.utilities.file_and_folder_operations import load_json
-    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-
-    from nnssl_plugin.nnunet.dataset_json import channel_names
-    from nnssl_plugin.pretraining.objectives_of_run import (
-        active_objectives,
-        check_objectives,
-        expected_memory,
-        view_budget,
-    )
+    from nnssl_plugin.files import read_json
+    from nnssl_plugin.pretraining.active_objectives import recipe_of
+    from nnssl_plugin.pretraining.run import pretraining_run
+    from nnssl_plugin.pretraining.step_budget import describe_budget
     from nnssl_plugin.settings.settings import settings_from_plans
 
     settings = settings_from_plans(copy).pretraining
-    active = active_objectives(settings)
-    modalities = channel_names(load_json(folder / "dataset.json"))
-    weights = [f"{name} (weight {section.weight:g})" for name, section in active.items()]
-    print("\npre-training: " + (", ".join(weights) or "no objective"))
+    dataset_json = read_json(folder / "dataset.json")
+    print("\npre-training: " + (recipe_of(settings) or "no objective"))
     possible = []
     for name, entries in copy["configurations"].items():
         if "previous_stage" in entries:
             continue
-        configuration = PlansManager(copy).get_configuration(name)
         try:
-            check_objectives(active, copy["dataset_name"], modalities, configuration)
-            budget = view_budget(settings, configuration)
-            ours, supervised = expected_memory(settings, configuration, len(modalities))
+            budget = pretraining_run(copy, name, dataset_json, settings).budget
         except InputError as error:
             print(f"  {name}: not possible: {error}")
             continue
         possible.append(name)
+        first, *notes = describe_budget(budget, settings)
+        ours, supervised = budget.gigabytes
         print(
-            f"  {name}: {budget.patients} patches of {_sizes(list(budget.crop_size))} a step, about {ours:.1f} GB of feature "
-            f"maps in mixed precision, where nnU-Net reckons {supervised:.1f} GB for a supervised step of these plans"
+            f"  {name}: {first}; about {ours:.1f} GB of feature maps in mixed precision, where nnU-Net reckons "
+            f"{supervised:.1f} GB for the supervised step"
         )
-        if budget.patients < settings.patients_per_step:
-            print(
-                f"    the voxel budget (batch size x patch size of the plans, over every view) has no room for the "
-                f"{settings.patients_per_step} of pretraining.patients_per_step; a larger --batch-size makes room"
-            )
+        for note in notes:
+            print(f"    {note}")
     return possible
 
 

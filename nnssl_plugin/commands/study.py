@@ -11,6 +11,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", type=Path, metavar="FOLDER", help="of the study; default: STUDY without its ending")
     parser.add_argument("--dry-run", action="store_true", help="print the runs and what they cost, and do nothing")
+    parser.add_argument(
+        "--choose",
+        action="store_true",
+        help="of a study's folder that scored development patients: the best numbers of steps of every recipe",
+    )
     devices = parser.add_mutually_exclusive_group()
     devices.add_argument(
         "--gpus", nargs="+", metavar="GPU", help="one run at a time on each; default: 0, if there is one"
@@ -27,12 +32,15 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from nnssl_plugin.runs.device import devices
+    from nnssl_plugin.study.choice import choose
     from nnssl_plugin.study.render import render
     from nnssl_plugin.study.study import run_study
 
     if args.study.is_dir():
-        print(render(args.study.absolute()))
+        print((choose if args.choose else render)(args.study.absolute()))
         return 0
+    if args.choose:
+        raise InputError(f"--choose wants the folder of a study that has run, not {args.study}")
     if args.parallel is not None and args.parallel < 1:
         raise InputError(f"--parallel {args.parallel}: at least one run at a time is needed")
     unknown = [gpu for gpu in args.gpus or [] if not gpu.isdigit() or int(gpu) >= torch.cuda.device_count()]

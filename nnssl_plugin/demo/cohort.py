@@ -1,11 +1,12 @@
 """The demo's patients: phantoms, and which of them are tested on."""
 
-import json
 from pathlib import Path
 
 from nnssl_plugin.demo.layout import DATASET, PHANTOMS, RAW
 from nnssl_plugin.demo.phantom import write_phantom_cohort
 from nnssl_plugin.demo.size import DemoSize
+from nnssl_plugin.files import read_json
+from nnssl_plugin.nnunet.dataset_json import KEY, patient_of
 
 
 def write_phantoms(folder: Path, size: DemoSize) -> None:
@@ -18,9 +19,8 @@ def write_phantoms(folder: Path, size: DemoSize) -> None:
         )
 
 
-def write_split(folder: Path, size: DemoSize) -> None:
-    """Write fold 0, the first cases to train on and the others to test on; planning takes it along."""
-    raw = folder / RAW / DATASET
-    cases = sorted(path.name.removesuffix(".nii.gz") for path in (raw / "labelsTr").glob("*.nii.gz"))
-    split = [{"train": cases[: size.training], "val": cases[size.training :]}]
-    (raw / "splits_final.json").write_text(json.dumps(split, indent=2), encoding="utf-8")
+def scored_patients(folder: Path, size: DemoSize) -> list[str]:
+    """Of the converted data set: all patients but the first ones, which are trained on."""
+    dataset_json = read_json(folder / RAW / DATASET / "dataset.json")
+    patients = sorted({patient_of(dataset_json, case) for case in dataset_json[KEY]["cases"]})
+    return patients[size.training :]

@@ -1,106 +1,141 @@
 """The demo's picture page, made of what nnU-Net and the plugin left in the folder."""
 
-import json
 import platform
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import groupby
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+from markupsafe import Markup
 
 from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint
-from nnssl_plugin.demo.layout import COMPARED, DATASET, FINETUNING, PREPROCESSED, PRETRAINING, RAW, REPORT, RESULTS, Run
+from nnssl_plugin.demo.layout import DATASET, PREPARED, PREPROCESSED, RAW, REPORT, RESULTS, STUDY, STUDY_FILE
+from nnssl_plugin.demo.preparation import COMMANDS, LOG
 from nnssl_plugin.demo.size import DemoSize
-from nnssl_plugin.demo.steps import Step, log_of, seconds_of
-from nnssl_plugin.files import write_text
+from nnssl_plugin.files import read_json, write_text
 from nnssl_plugin.nnunet.dataset_json import channel_names
-from nnssl_plugin.report.comparison import RegionComparison, compare
+from nnssl_plugin.report.comparison import compare
 from nnssl_plugin.report.contours import SegmentedCase, show_segmentations
 from nnssl_plugin.report.figures import finetuning_curves
-from nnssl_plugin.report.page import facts, page, paragraph, picture, section, table
+from nnssl_plugin.report.page import (
+    code,
+    facts,
+    joined,
+    link,
+    listing,
+    page,
+    paragraph,
+    picture,
+    section,
+    table,
+)
 from nnssl_plugin.report.sections import dice_section, pretraining_section
 from nnssl_plugin.runs.output import clock
+from nnssl_plugin.study.record import FINAL, read_record
+from nnssl_plugin.study.study_folder import folder_of_run, read_study
 
-HONESTY = (
+CAVEAT = (
     "A handful of synthetic cases and minutes of one computer prove that the chain works, not that pre-training helps: "
     "with one seed, differences like these can be chance. Nothing here was chosen by looking at the test cases."
 )
+TITLES = ("pre-trained", "from scratch")
 SHOWN_CASES = 3
 BACKGROUND = "FLAIR"
 
 
-def demo_comparison(folder: Path) -> list[RegionComparison]:
-    """Test scores of the pre-trained run and of the one from scratch."""
-    first, second = (_json(folder / f"{run.evaluation}.json") for run in COMPARED)
-    return compare(first, second)
+@dataclass(frozen=True)
+class _Trained:
+    """A run of the study. `content`: its entry in `study.json`. `logging`: nnU-Net's, of its checkpoint."""
+
+    content: Mapping[str, Any]
+    folder: Path
+    seconds: float
+    logging: Mapping[str, Any]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return int(self.content["steps"] // len(self.logging["epoch_end_timestamps"]))
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Median, because the first epoch also waits for the loaders to start."""
+        epochs = zip(self.logging["epoch_start_timestamps"], self.logging["epoch_end_timestamps"], strict=True)
+        return median(end - start for start, end in epochs) / self.steps_per_epoch
 
 
-def write_demo_report(folder: Path, size: DemoSize, steps: Sequence[Step], device: str) -> None:
+def write_demo_report(folder: Path, size: DemoSize) -> None:
     """Write `report.html`; a process killed meanwhile leaves no half of it."""
-    write_text(folder / REPORT, _report(folder, size, steps, device))
+    study = read_study(folder / STUDY)
+    runs = [_trained(folder, study, run) for run in study["runs"]]
+    (pretraining,) = (run for run in runs if not run.content["labels"])
+    compared = {
+        title: next(run for run in runs if run.content["labels"] and bool(run.content["pretraining"]) is pretrained)
+        for title, pretrained in zip(TITLES, (True, False), strict=True)
+    }
+    write_text(folder / REPORT, _page(folder, size, pretraining, compared))
 
 
-def _report(folder: Path, size: DemoSize, steps: Sequence[Step], device: str) -> str:
-    logging = {run: _logging(folder, run) for run in (PRETRAINING, *COMPARED)}
+def _trained(folder: Path, study: Mapping[str, Any], run: Mapping[str, Any]) -> _Trained:
+    place = folder_of_run(folder / RESULTS, study, run)
+    record = read_record(folder / STUDY, run["name"])
+    logging = read_checkpoint(place / FINAL, mmap=True)["logging"]
+    return _Trained(run, place, record.seconds if record else 0.0, logging)
+
+
+def _page(folder: Path, size: DemoSize, pretraining: _Trained, compared: Mapping[str, _Trained]) -> str:
     software = ", ".join(f"{name} {version(name)}" for name in ("nnssl_plugin", "nnunetv2", "torch"))
-    processor = torch.cuda.get_device_name() if device == "cuda" else f"CPU with {torch.get_num_threads()} threads"
+    on_gpu = torch.cuda.is_available()
+    processor = torch.cuda.get_device_name() if on_gpu else f"CPU with {torch.get_num_threads()} threads"
+    first, second = (_result(folder, run) for run in compared.values())
+    finetuned = next(iter(compared.values()))
     return page(
         "nnssl_plugin demo: pre-training for nnU-Net, the whole chain",
         f"{software}, Python {platform.python_version()}, {processor}",
-        _facts(folder, size, steps, logging),
-        dice_section([run.title for run in COMPARED], demo_comparison(folder), HONESTY),
-        _test_cases(folder),
-        pretraining_section(folder / PRETRAINING.validation, logging[PRETRAINING], size.pretraining_iterations),
+        _facts(folder, size, pretraining, compared),
+        dice_section(TITLES, compare(first, second), CAVEAT),
+        _test_cases(folder, first, compared),
+        pretraining_section(pretraining.folder / "validation", pretraining.logging, pretraining.steps_per_epoch),
         section(
             "Fine-tuning",
             picture(
-                finetuning_curves({run.title: logging[run] for run in COMPARED}, size.finetuning_iterations),
+                finetuning_curves({title: run.logging for title, run in compared.items()}, finetuned.steps_per_epoch),
                 f"Both runs: {size.training} labelled cases, the same plans, steps, learning rate and seed. Pseudo-Dice is "
                 "nnU-Net's measure on random patches of its validation cases, here the test cases; nothing depends on it.",
             ),
         ),
-        _commands(folder, steps),
+        _commands(folder, [pretraining, *compared.values()]),
     )
 
 
-def _facts(folder: Path, size: DemoSize, steps: Sequence[Step], logging: dict[Run, dict[str, Any]]) -> str:
-    pretraining = size.pretraining_epochs * size.pretraining_iterations
-    finetuning = size.finetuning_epochs * size.finetuning_iterations
-    each = {
-        PRETRAINING: _epoch_seconds(logging[PRETRAINING]) / size.pretraining_iterations,
-        FINETUNING: _epoch_seconds(logging[FINETUNING]) / size.finetuning_iterations,
-    }
-    # Steps of a group run at once.
-    groups = groupby(steps, key=lambda step: step.group or step.name)
-    total = sum(max(seconds_of(folder, step) or 0 for step in group) for _, group in groups)
+def _facts(folder: Path, size: DemoSize, pretraining: _Trained, compared: Mapping[str, _Trained]) -> str:
+    finetuned = next(iter(compared.values()))
+    total = read_json(folder / PREPARED)["seconds"] + sum(run.seconds for run in (pretraining, *compared.values()))
     images = size.unlabelled + size.training
     return facts(
         [
             (f"{images} cases", f"to pre-train on: {size.unlabelled} unlabelled ones, {size.training} training cases"),
             (f"{size.training} / {size.test}", "labelled training cases / test cases"),
-            (f"{pretraining} steps", f"of pre-training, {each[PRETRAINING]:.2f} s each"),
-            (f"{finetuning} steps", f"of fine-tuning, {each[FINETUNING]:.2f} s each"),
-            (f"{clock(total)} min", "for all steps"),
+            (f"{pretraining.content['steps']} steps", f"of pre-training, {pretraining.seconds_per_step:.2f} s each"),
+            (f"{finetuned.content['steps']} steps", f"of fine-tuning, {finetuned.seconds_per_step:.2f} s each"),
+            (f"{clock(total)} min", "of preparation and runs, some of them side by side"),
         ]
     )
 
 
-def _test_cases(folder: Path) -> str:
-    result = _json(folder / f"{FINETUNING.evaluation}.json")
+def _test_cases(folder: Path, result: Mapping[str, Any], compared: Mapping[str, _Trained]) -> str:
     names = sorted(result["cases"])[:SHOWN_CASES]
     dataset = folder / RAW / DATASET
-    modalities = channel_names(_json(dataset / "dataset.json"))
+    modalities = channel_names(read_json(dataset / "dataset.json"))
     cases = [
         SegmentedCase(
             name,
             {modality: dataset / "imagesTr" / f"{name}_{i:04d}.nii.gz" for i, modality in enumerate(modalities)},
             {
                 "reference": dataset / "labelsTr" / f"{name}.nii.gz",
-                **{run.title: folder / run.validation / f"{name}.nii.gz" for run in COMPARED},
+                **{title: run.folder / "validation" / f"{name}.nii.gz" for title, run in compared.items()},
             },
         )
         for name in names
@@ -114,32 +149,36 @@ def _test_cases(folder: Path) -> str:
     )
 
 
-def _commands(folder: Path, steps: Sequence[Step]) -> str:
-    rows = []
-    for step in steps:
-        seconds = seconds_of(folder, step)
-        command = "" if callable(step.action) else f"<code>{escape(step.full_recipe)}</code>"
-        log = log_of(folder, step)
-        link = f'<a href="{log.relative_to(folder).as_posix()}">log</a>' if log.is_file() else ""
-        rows.append([step.title, command, clock(seconds) if seconds is not None else "", link])
+def _commands(folder: Path, runs: list[_Trained]) -> str:
+    seconds = read_json(folder / PREPARED)["seconds"]
+    rows = [["the data", _code(*COMMANDS.values()), clock(seconds), _log(LOG)]]
+    rows.append(
+        ["the study: all of the below", _code(f"nnssl_plugin study {STUDY_FILE} -o {STUDY} --parallel 2"), "", ""]
+    )
+    for run in runs:
+        log = f"{STUDY}/logs/{run.content['name']}.log"
+        lines = (folder / log).read_text(encoding="utf-8", errors="replace").splitlines()
+        commands = [line[2:].replace(f"{folder}/", "") for line in lines if line.startswith("$ ")]
+        rows.append([run.content["name"], _code(*commands), clock(run.seconds), _log(log)])
     variables = "\n".join(f'export {variable}="$PWD/{variable}"' for variable in (RAW, PREPROCESSED, RESULTS))
     return section(
         "What was run",
         paragraph("These commands, in the demo's folder, with"),
-        f'<pre><code>{variables}\nexport nnUNet_extTrainer="$(nnssl_plugin trainers)"</code></pre>',
-        table(["step", "command", "min:s", ""], rows, numbers=[2]),
+        listing(f'{variables}\nexport nnUNet_extTrainer="$(nnssl_plugin trainers)"'),
+        table(["", "commands", "min:s", ""], rows, numbers=[2]),
+        paragraph("The study file:"),
+        listing((folder / STUDY_FILE).read_text(encoding="utf-8")),
+        link(f"{STUDY}/report.html", "The study's own page"),
     )
 
 
-def _logging(folder: Path, run: Run) -> dict[str, Any]:
-    return dict(read_checkpoint(folder / run.checkpoint, mmap=True)["logging"])
+def _code(*commands: str) -> Markup:
+    return joined(map(code, commands), "<br>")
 
 
-def _epoch_seconds(logging: dict[str, Any]) -> float:
-    """Median, because the first epoch also waits for the loaders to start."""
-    epochs = zip(logging["epoch_start_timestamps"], logging["epoch_end_timestamps"], strict=True)
-    return median(end - start for start, end in epochs)
+def _log(path: str) -> Markup:
+    return link(path, "log")
 
 
-def _json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+def _result(folder: Path, run: _Trained) -> dict[str, Any]:
+    return dict(read_json(folder / STUDY / "evaluation" / f"{run.content['name']}.json"))

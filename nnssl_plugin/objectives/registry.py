@@ -1,4 +1,5 @@
 from nnssl_plugin.objectives.contrastive import CrossModalContrast
+from nnssl_plugin.objectives.distillation import DenseDistillation
 from nnssl_plugin.objectives.local_contrastive import LocalContrast
 from nnssl_plugin.objectives.objective import Objective
 from nnssl_plugin.objectives.restoration import MosaicRestoration
@@ -9,4 +10,5 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "contrastive": CrossModalContrast,
     "local_contrastive": LocalContrast,
     "restoration": MosaicRestoration,
+    "distillation": DenseDistillation,
 }

@@ -1,23 +1,30 @@
-import os
+"""An installed command as a process that is watched, logged, and ended with all that it started."""
+
 import queue
 import shutil
-import signal
 import subprocess
 import sysconfig
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
+import psutil
+
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.runs.output import Condenser
+from nnssl_plugin.runs.processes import MARK, end_command, new_mark
+
+# Windows' counterpart of a session: an interrupt at the keyboard goes to this process only.
+NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 
 class Display(Protocol):
     """Shows what a command is doing."""
 
     def show(self, text: str | None) -> None:
-        """Called with every telling line, and with None each second without one; what it raises ends the command."""
+        """Called with every line worth showing, and with None each second without one; what it raises ends the command."""
 
 
 def installed_script(name: str) -> str:
@@ -38,62 +45,65 @@ def run_command(
     folder: Path,
     environment: Mapping[str, str],
     log: Path,
-    live: Display,
-    epochs: int | None = None,
-    keep_open: Sequence[int] = (),
+    display: Display,
     cores: Sequence[int] = (),
 ) -> int:
     """Run an installed command and show its progress; returns its exit code.
 
     Args:
         command: name of an installed script, and its arguments.
-        folder: where it runs.
+        folder: where it runs; `locked_folder` refuses this folder as long as anything of the command runs.
         environment: of the command.
         log: the full output is appended to it.
-        live: shows the condensed output.
-        epochs: of a training, to be shown.
-        keep_open: file descriptors that the command and its workers hold until they have ended.
+        display: shows the condensed output.
         cores: of the CPU that the command and its workers stay on; by default any.
     """
+    mark = new_mark(folder)
     with (
         log.open("a", encoding="utf-8") as record,
         subprocess.Popen(
             [installed_script(command[0]), *command[1:]],
             cwd=folder,
-            env=environment,
+            env={**environment, MARK: mark},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            pass_fds=keep_open,
-            # A process group of its own, so that an interrupt can end the command's worker processes with it.
+            # An interrupt at the keyboard is for this process, which ends the command.
             start_new_session=True,
+            creationflags=NEW_GROUP,
         ) as process,
     ):
-        assert process.stdout is not None
-        if cores and hasattr(os, "sched_setaffinity"):
-            # Before Python has started: what the command starts later inherits it.
-            os.sched_setaffinity(process.pid, cores)
-        lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        threading.Thread(target=_forward, args=(process.stdout, lines), daemon=True).start()
-        condenser = Condenser(epochs)
         try:
+            _stay_on(process, cores)
+            assert process.stdout is not None
+            lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+            threading.Thread(target=_forward, args=(process.stdout, lines), daemon=True).start()
+            condenser = Condenser()
             while True:
                 try:
                     line = lines.get(timeout=1)
                 except queue.Empty:
-                    live.show(None)
+                    display.show(None)
                     continue
                 if line is None:
                     break
                 record.write(line)
                 record.flush()
-                live.show(condenser.telling(line))
+                display.show(condenser.short(line))
             return process.wait()
         except BaseException:
-            os.killpg(process.pid, signal.SIGTERM)
+            end_command(mark)
             raise
+
+
+def _stay_on(process: "subprocess.Popen[str]", cores: Sequence[int]) -> None:
+    """Before Python has started there: what the command starts later inherits it. Some systems pin no process."""
+    if cores and hasattr(psutil.Process, "cpu_affinity"):
+        # It may have ended already.
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(process.pid).cpu_affinity(list(cores))
 
 
 def _forward(stream: IO[str], lines: "queue.SimpleQueue[str | None]") -> None:

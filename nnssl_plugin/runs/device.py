@@ -1,7 +1,10 @@
 """Where runs are trained, and on which cores."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import psutil
 
 from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 
@@ -45,7 +48,7 @@ class Device:
         return {**environment, "OMP_NUM_THREADS": str(self.threads)}
 
 
-def devices(gpus: list[str] | None, parallel: int | None) -> list[Device]:
+def devices(gpus: Sequence[str] | None, parallel: int | None) -> list[Device]:
     """One per run at a time.
 
     Args:
@@ -55,7 +58,14 @@ def devices(gpus: list[str] | None, parallel: int | None) -> list[Device]:
     if gpus:
         return [Device(gpu) for gpu in gpus]
     count = parallel or 1
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    cores = usable_cores()
     if count == 1:
         return [Device(cores=tuple(cores))]
     return [Device(cores=tuple(cores[i::count]) or (cores[i % len(cores)],)) for i in range(count)]
+
+
+def usable_cores() -> list[int]:
+    """Numbers of the CPU's cores that this process may use."""
+    if hasattr(psutil.Process, "cpu_affinity"):
+        return sorted(psutil.Process().cpu_affinity())
+    return list(range(os.cpu_count() or 1))

@@ -1,43 +1,38 @@
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.runs.processes import is_at_work_in
 
 
 @contextmanager
-def locked_file(path: Path, busy: str) -> Iterator[int]:
-    """Create a file and lock it.
-
-    Yields:
-        A file descriptor: whoever has it open holds the lock.
+def locked_file(path: Path, busy: str) -> Iterator[None]:
+    """Create a file and lock it for as long as the block runs.
 
     Raises:
         InputError: with the message `busy`, if another process holds the lock.
     """
-    with path.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = os.path.samestat(os.fstat(lock.fileno()), path.stat())
-        except (BlockingIOError, FileNotFoundError):
-            held = False
-        # Whoever held it before may have removed the file since it was opened here.
-        if not held:
-            raise InputError(busy)
-        yield lock.fileno()
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise InputError(busy) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
-def locked_folder(folder: Path, what: str) -> Iterator[int]:
+def locked_folder(folder: Path, what: str) -> Iterator[None]:
     """Make `folder` that of a `what` (a demo, a study), or recognise it as such, and lock it.
 
-    Yields:
-        A file descriptor: whoever has it open holds the lock, so that what an interrupted run left running is noticed.
-
     Raises:
-        InputError: the folder holds something else, or another process is at work in it.
+        InputError: the folder holds something else, or another process is at work in it: one that holds the lock, or a
+            command that an interrupted process left running.
     """
     marker = folder / f"nnssl_plugin_{what}"
     if folder.exists() and not folder.is_dir():
@@ -46,5 +41,7 @@ def locked_folder(folder: Path, what: str) -> Iterator[int]:
         raise InputError(f"-o {folder} holds files that are not a {what}'s; name a new or empty folder")
     folder.mkdir(parents=True, exist_ok=True)
     busy = f"another {what}, or what an interrupted one left running, is at work in {folder}; wait until it has ended"
-    with locked_file(marker, busy) as descriptor:
-        yield descriptor
+    with locked_file(marker, busy):
+        if is_at_work_in(folder):
+            raise InputError(busy)
+        yield

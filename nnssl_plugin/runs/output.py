@@ -1,4 +1,4 @@
-"""What a person sees of a running command: its last telling line, with the time it has taken."""
+"""What a person sees of a running command: its last line worth showing, with the time it has taken."""
 
 import re
 import shutil
@@ -28,21 +28,16 @@ def last_lines(log: Path) -> str:
 
 
 class Condenser:
-    """Reduces the output of a command to one line at a time: of nnU-Net's training, epochs and losses.
+    """Shortens the output of a command to the lines worth showing: of nnU-Net's training, epochs and losses."""
 
-    Args:
-        epochs: of a training.
-    """
-
-    def __init__(self, epochs: int | None = None) -> None:
-        self.epochs = epochs
+    def __init__(self) -> None:
         self.epoch: str | None = None
 
-    def telling(self, line: str) -> str | None:
+    def short(self, line: str) -> str | None:
         """What of `line` is worth showing, if anything."""
         line = TIMESTAMP.sub("", line).strip()
         if match := EPOCH.fullmatch(line):
-            self.epoch = f"epoch {int(match[1]) + 1}" + (f" of {self.epochs}" if self.epochs else "")
+            self.epoch = f"epoch {int(match[1]) + 1}"
             return self.epoch
         if line == TRAINING_ENDS:
             self.epoch = None

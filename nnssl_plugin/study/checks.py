@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import os
 from pathlib import Path
 
@@ -10,9 +9,10 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.evaluation.regions import READERS
+from nnssl_plugin.files import read_json
 from nnssl_plugin.nnunet.plans_file import configuration_of, load_plans, preprocessed_folder
 from nnssl_plugin.runs.device import TRAINERS, Device
-from nnssl_plugin.study.study_file import Control, Recipe, Schedule, Study
+from nnssl_plugin.study.declaration import Control, Recipe, Schedule, Study
 from nnssl_plugin.training.run_checks import refuse_unlabelled
 
 
@@ -31,16 +31,16 @@ def check_study(study: Study, dataset: str, device: Device) -> Path:
         InputError: one of them is not, or the data set is unlabelled.
     """
     data = preprocessed_folder(dataset)
-    arms: list[Control | Recipe] = [*study.controls.values(), *study.recipes.values()]
-    for arm in arms:
-        plans = load_plans(dataset, arm.plans or study.plans)
+    sections: list[Control | Recipe] = [*study.controls.values(), *study.recipes.values()]
+    for section in sections:
+        plans = load_plans(dataset, section.plans or study.plans)
         images = data / configuration_of(plans, study.configuration)["data_identifier"]
         if not images.is_dir():
             raise InputError(
                 f"{dataset} has no preprocessed images {images.name}; run nnUNetv2_preprocess -d "
                 f"{dataset[7:10]} -plans_name {plans['plans_name']} -c {study.configuration}"
             )
-    dataset_json = json.loads((data / "dataset.json").read_text(encoding="utf-8"))
+    dataset_json = read_json(data / "dataset.json")
     refuse_unlabelled(dataset_json, dataset)
     try:
         READERS[study.evaluation](dataset_json, str(data / "dataset.json"))
@@ -50,7 +50,7 @@ def check_study(study: Study, dataset: str, device: Device) -> Path:
             f"the labels in the dataset.json of its raw and preprocessed data. {error}"
         ) from None
     os.environ[TRAINERS] = device.environment()[TRAINERS]
-    parts: list[Control | Recipe | Schedule] = [*arms, *study.schedules.values()]
+    parts: list[Control | Recipe | Schedule] = [*sections, *study.schedules.values()]
     for trainer in dict.fromkeys(part.trainer for part in parts):
         try:
             with contextlib.redirect_stdout(io.StringIO()):

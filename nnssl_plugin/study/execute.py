@@ -1,7 +1,6 @@
 """One run of a study through nnU-Net's and the plugin's own commands: train, resume or skip, then evaluate."""
 
 import shlex
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -11,7 +10,6 @@ from nnssl_plugin.runs.command import Display, run_command
 from nnssl_plugin.runs.device import Device
 from nnssl_plugin.runs.output import last_lines
 from nnssl_plugin.study.record import (
-    FINAL,
     Record,
     check_record,
     digest,
@@ -29,14 +27,13 @@ class RunError(RuntimeError):
 
 @dataclass(frozen=True)
 class Places:
-    """Where things are. `study`: its folder. `dataset`: full name. `keep_open`: see `run_command`."""
+    """Where things are. `study`: its folder. `dataset`: full name."""
 
     study: Path
     results: Path
     dataset: str
     configuration: str
     evaluation: str
-    keep_open: Sequence[int] = ()
 
     def fold(self, run: Run) -> Path:
         """nnU-Net's folder of the run."""
@@ -58,33 +55,33 @@ def is_finished(run: Run, places: Places) -> bool:
     return record is not None and record.state == "finished" and evaluated and is_trained(places.fold(run))
 
 
-def made_with(run: Run, plans_digest: str, runs: Mapping[str, Run], places: Places) -> dict[str, object]:
+def made_with(run: Run, plans_digest: str, weights: Path | None) -> dict[str, object]:
     """What the run's results depend on; the weights' file exists once their pre-training has ended."""
     made: dict[str, object] = {"plans": plans_digest, "fold": run.fold, "training cases": list(run.cases)}
-    if run.pretraining:
-        made["pre-trained weights"] = digest(places.fold(runs[run.pretraining]) / FINAL)
+    if weights:
+        made["pre-trained weights"] = digest(weights)
     return made
 
 
 def execute(
-    run: Run, runs: Mapping[str, Run], plans_digest: str, places: Places, device: Device, live: Display
+    run: Run, plans_digest: str, weights: Path | None, places: Places, device: Device, display: Display
 ) -> None:
     """Do what is left to do of a run.
 
     Args:
         run: to be done.
-        runs: all of the study, by name.
         plans_digest: of the content of its plans copy.
+        weights: that it starts from, if any.
         places: where things are.
         device: where it is trained.
-        live: shows what it is doing.
+        display: shows what it is doing.
 
     Raises:
         RunError: a command failed.
         InputError: its folder holds something made otherwise.
     """
     fold, record = places.fold(run), read_record(places.study, run.name)
-    made = made_with(run, plans_digest, runs, places)
+    made = made_with(run, plans_digest, weights)
     check_record(record, made, run.name, fold)
     if is_finished(run, places):
         return
@@ -93,9 +90,9 @@ def execute(
     started = monotonic()
     try:
         if not is_trained(fold):
-            _command(_training(run, runs, places, device), run, places, device, live)
+            _command(_training(run, weights, places, device), run, places, device, display)
         if not run.is_pretraining:
-            _command(_evaluation(run, places), run, places, device, live)
+            _command(_evaluation(run, places), run, places, device, display)
     except BaseException as error:
         state = "failed" if isinstance(error, RunError | InputError) else "started"
         seconds = record.seconds + monotonic() - started
@@ -105,14 +102,12 @@ def execute(
     write_record(places.study, run.name, replace(record, state="finished", seconds=seconds))
 
 
-def _training(run: Run, runs: Mapping[str, Run], places: Places, device: Device) -> list[str]:
+def _training(run: Run, weights: Path | None, places: Places, device: Device) -> list[str]:
     command = ["nnUNetv2_train", places.dataset, places.configuration, str(run.fold)]
     command += ["-tr", run.trainer, "-p", run.plans, "-device", device.name]
     if is_begun(places.fold(run)):
         return [*command, "--c"]
-    if run.pretraining:
-        command += ["-pretrained_weights", str(places.fold(runs[run.pretraining]) / FINAL)]
-    return command
+    return [*command, "-pretrained_weights", str(weights)] if weights else command
 
 
 def _evaluation(run: Run, places: Places) -> list[str]:
@@ -122,12 +117,10 @@ def _evaluation(run: Run, places: Places) -> list[str]:
     ]
 
 
-def _command(command: list[str], run: Run, places: Places, device: Device, live: Display) -> None:
+def _command(command: list[str], run: Run, places: Places, device: Device, display: Display) -> None:
     log = places.log(run)
     with log.open("a", encoding="utf-8") as file:
         file.write(f"$ {shlex.join(command)}\n")
-    code = run_command(
-        command, places.study, device.environment(), log, live, keep_open=places.keep_open, cores=device.cores
-    )
+    code = run_command(command, places.study, device.environment(), log, display, device.cores)
     if code:
         raise RunError(f"{command[0]} failed with exit code {code}. {last_lines(log)}")

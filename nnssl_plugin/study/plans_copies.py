@@ -1,44 +1,44 @@
-"""The plans copies of a study's runs, made by `nnssl_plugin plan`: all of them, or none."""
+"""The plans copies of a study's runs: all of them are written, or none."""
 
-import argparse
-import contextlib
-import io
-import json
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from tqdm import tqdm
 
-from nnssl_plugin.commands import plan
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.files import write_text
+from nnssl_plugin.files import read_json, write_json
+from nnssl_plugin.nnunet.plans_file import load_plans
+from nnssl_plugin.planning.plan_options import copy_with_options, read_plan_options
+from nnssl_plugin.planning.plans_copy import copy_plans
+from nnssl_plugin.settings.settings import settings_from_plans
 from nnssl_plugin.study.run import Run
 
-VARIABLE = "nnUNet_preprocessed"
 
-
-def make_plans(runs: Sequence[Run], folder: Path) -> dict[str, dict[str, Any]]:
-    """Content of every run's plans copy, by name; nothing is written into the data set's folder.
+def make_plans(runs: Sequence[Run], dataset: str) -> dict[str, dict[str, Any]]:
+    """Content of every run's plans copy, by name; nothing is written.
 
     Args:
         runs: of the study.
-        folder: preprocessed data set.
+        dataset: full name.
 
     Raises:
-        InputError: a run's options or settings are not those of `nnssl_plugin plan`.
+        InputError: there are no such plans, or a run's options or settings do not fit them.
     """
+    sources = {name: load_plans(dataset, name) for name in dict.fromkeys(run.source for run in runs)}
     made: dict[str, dict[str, Any]] = {}
-    with _staging(folder) as staging:
-        for run in tqdm(runs, desc="plans copies"):
-            if run.plans not in made:
-                made[run.plans] = _make(run, folder.name, staging)
+    for run in tqdm(runs, desc="plans copies"):
+        if run.plans in made:
+            continue
+        try:
+            copy = copy_with_options(sources[run.source], run.plans, read_plan_options(run.options), run.settings)
+            made[run.plans] = copy_plans(copy, run.plans, _in_epochs(run, copy))
+        except InputError as error:
+            raise InputError(f"plans of {run.name}: {error}") from None
     return made
 
 
-def install_plans(made: dict[str, dict[str, Any]], folder: Path) -> None:
+def install_plans(made: Mapping[str, dict[str, Any]], folder: Path) -> None:
     """Write the copies into the data set's folder.
 
     Raises:
@@ -46,48 +46,58 @@ def install_plans(made: dict[str, dict[str, Any]], folder: Path) -> None:
     """
     paths = {folder / f"{name}.json": content for name, content in made.items()}
     for path, content in paths.items():
-        if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != content:
+        if path.is_file() and read_json(path) != content:
             raise InputError(
                 f"{path} exists and is not what the study declares: the study, the plans it copies or the plugin have "
                 "changed. Name the study or the recipe otherwise, or remove that file and the results made with it"
             )
     for path, content in paths.items():
         if not path.is_file():
-            write_text(path, json.dumps(content, indent=4))
+            write_json(content, path)
 
 
-@contextlib.contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
-    """A look-alike of the data set's folder, to which `nnUNet_preprocessed` points meanwhile."""
-    before = os.environ[VARIABLE]
-    with tempfile.TemporaryDirectory() as temporary:
-        staging = Path(temporary) / folder.name
-        staging.mkdir()
-        for entry in folder.iterdir():
-            (staging / entry.name).symlink_to(entry.resolve())
-        os.environ[VARIABLE] = temporary
-        try:
-            yield staging
-        finally:
-            os.environ[VARIABLE] = before
+def epochs_of(steps: int, iterations: int, setting: str) -> int:
+    """Number of epochs that make so many steps.
+
+    Args:
+        steps: of optimisation.
+        iterations: steps of an epoch.
+        setting: that gives them.
+
+    Raises:
+        InputError: they are not whole epochs.
+    """
+    if steps % iterations:
+        raise InputError(
+            f"{steps} steps are not whole epochs of {iterations} steps; name a multiple, or set {setting} to a divisor"
+        )
+    return steps // iterations
 
 
-def _make(run: Run, dataset: str, staging: Path) -> dict[str, Any]:
-    target = staging / f"{run.plans}.json"
-    target.unlink(missing_ok=True)
-    words = ["-d", dataset, "-p", run.source, "-o", run.plans, *run.options]
-    if run.settings:
-        words += ["--set", *run.settings]
-    parser = _Parser(prog="nnssl_plugin plan")
-    plan.add_arguments(parser)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            plan.run(parser.parse_args(words))
-    except InputError as error:
-        raise InputError(f"plans of {run.name}: {error}") from None
-    return dict(json.loads(target.read_text(encoding="utf-8")))
+def _in_epochs(run: Run, plans: Mapping[str, Any]) -> list[str]:
+    """Settings of what the study declares in steps."""
+    settings = settings_from_plans(plans)
+    assignments = []
+    if run.budget:
+        epochs = epochs_of(run.budget, settings.finetuning.iterations_per_epoch, "finetuning.iterations_per_epoch")
+        assignments.append(f"finetuning.epochs={epochs}")
+    if run.is_pretraining and run.pretraining_steps:
+        kept = kept_epochs(run.pretraining_steps, plans)
+        assignments.append(f"pretraining.keep={kept}")
+    return assignments
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"plan options: {message}")
+def kept_epochs(steps: Sequence[int], plans: Mapping[str, Any]) -> list[int]:
+    """Epochs after which a pre-training keeps its weights; those at its end are kept in any case.
+
+    Raises:
+        InputError: the steps are not whole epochs, or more than the pre-training has.
+    """
+    settings = settings_from_plans(plans).pretraining
+    kept = [epochs_of(count, settings.iterations_per_epoch, "pretraining.iterations_per_epoch") for count in steps]
+    if max(kept) > settings.epochs:
+        raise InputError(
+            f"pretraining_steps names {max(steps)}; the pre-training ends after "
+            f"{settings.epochs * settings.iterations_per_epoch} steps"
+        )
+    return [epoch for epoch in kept if epoch < settings.epochs]

@@ -1,14 +1,13 @@
 """What a study remembers of a run, and what of the run is on disk."""
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.files import read_json, write_text
+from nnssl_plugin.files import read_json, write_json
 
 FINAL, LATEST, SUMMARY = "checkpoint_final.pth", "checkpoint_latest.pth", "validation/summary.json"
 
@@ -43,7 +42,7 @@ def read_record(study: Path, name: str) -> Record | None:
 
 def write_record(study: Path, name: str, record: Record) -> None:
     """Keep the record of a run."""
-    write_text(record_path(study, name), json.dumps(asdict(record), indent=4))
+    write_json(asdict(record), record_path(study, name))
 
 
 def is_trained(fold: Path) -> bool:

@@ -1,182 +1,198 @@
-"""Scores of a study's runs, put together: means, spread over seeds, differences to the control paired by case."""
+"""Scores of a study's runs, put together: one cell per measure, amount of labels, budget, pre-training and method."""
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nnssl_plugin.files import read_json
-from nnssl_plugin.report.comparison import bootstrap_interval
+from nnssl_plugin.report.evaluation_table import LOWER_IS_BETTER
+from nnssl_plugin.study.scores import Score, measures_of, score_of, value_of
+from nnssl_plugin.study.statistics import Difference, Pair, corrected, difference_of
 
-# Fold and case → score of one region and metric.
-Scores = dict[tuple[int, str], float]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """To the control, paired by case.
-
-    `interval`: 95 % bootstrap interval over cases, each the mean of its seeds. `seeds`: mean difference of each seed.
-    """
-
-    control: str
-    mean: float
-    interval: tuple[float, float]
-    seeds: dict[int, float]
+# Draw (or seed, where all patients are labelled) and seed.
+Repeat = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Scores of one recipe (or control) at one amount of labels.
+    """Scores of one method at one amount of labels and number of steps.
 
     Attributes:
-        arm: recipe or control, with its schedule.
+        method: control, or recipe with its schedule.
+        recipe: name of the recipe or control.
         labels: as declared.
         patients: labelled ones, mean over folds.
+        budget: fine-tuning steps as declared; None: as the settings say.
+        steps: fine-tuning steps.
+        pretraining_steps: that the weights have behind them; 0 from scratch.
         region: of the evaluation.
         metric: of the evaluation.
-        seeds: seed → mean over the cases of all folds.
+        scores: draw and seed → measure over the cases of all folds. Where all patients are labelled, each seed is taken
+            for a draw of its own.
         cases: number of cases.
         finished: runs that were scored, of `declared`.
         declared: number of runs.
-        difference: None for a control.
+        difference: to the control; None for a control.
     """
 
-    arm: str
+    method: str
+    recipe: str
     labels: str
     patients: float
+    budget: int | None
+    steps: int
+    pretraining_steps: int
     region: str
     metric: str
-    seeds: dict[int, float]
+    scores: dict[Repeat, float]
     cases: int
     finished: int
     declared: int
     difference: Difference | None
 
     @property
-    def mean(self) -> float:
-        """Over seeds."""
-        return float(np.mean(list(self.seeds.values()))) if self.seeds else math.nan
+    def draws(self) -> dict[int, float]:
+        """Mean over the seeds of each draw."""
+        draws: dict[int, list[float]] = defaultdict(list)
+        for (draw, _), value in self.scores.items():
+            draws[draw].append(value)
+        return {draw: float(np.mean(values)) for draw, values in sorted(draws.items())}
 
     @property
-    def spread(self) -> float:
-        """Standard deviation over seeds (n − 1); NaN for one seed."""
-        return float(np.std(list(self.seeds.values()), ddof=1)) if len(self.seeds) > 1 else math.nan
+    def mean(self) -> float:
+        """Over draws."""
+        return float(np.mean(list(self.draws.values()))) if self.scores else math.nan
+
+    @property
+    def spread_of_draws(self) -> float:
+        """Standard deviation over draws (n − 1); NaN for one draw."""
+        return float(np.std(list(self.draws.values()), ddof=1)) if len(self.draws) > 1 else math.nan
+
+    @property
+    def spread_of_seeds(self) -> float:
+        """Standard deviation over the seeds of a draw (n − 1), pooled over draws; NaN for one seed."""
+        draws: dict[int, list[float]] = defaultdict(list)
+        for (draw, _), value in self.scores.items():
+            draws[draw].append(value)
+        variances = [np.var(values, ddof=1) for values in draws.values() if len(values) > 1]
+        return float(np.sqrt(np.mean(variances))) if variances else math.nan
 
 
-def arm_title(run: Mapping[str, Any]) -> str:
+def method_title(run: Mapping[str, Any]) -> str:
     """Recipe and schedule, or control."""
-    return f"{run['arm']}, {run['schedule']}" if run["schedule"] else str(run["arm"])
+    return f"{run['recipe']}, {run['schedule']}" if run["schedule"] else str(run["recipe"])
 
 
-def read_scores(folder: Path, runs: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Name → evaluation of every fine-tuned run that has finished.
-
-    Args:
-        folder: of the study.
-        runs: entries of its `study.json`.
-    """
-    scores = {}
-    for run in runs:
-        record, path = folder / "runs" / f"{run['name']}.json", folder / "evaluation" / f"{run['name']}.json"
-        if run["labels"] and path.is_file() and record.is_file() and read_json(record)["state"] == "finished":
-            scores[run["name"]] = read_json(path)
-    return scores
-
-
-def summarise(
-    runs: Sequence[Mapping[str, Any]], scores: Mapping[str, Mapping[str, Any]], controls: Mapping[str, str]
-) -> list[Cell]:
-    """One cell per region, metric, amount of labels and arm, in the order of the study.
+def summarise(study: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> list[Cell]:
+    """Every cell, in the order of the study.
 
     Args:
-        runs: entries of `study.json`.
-        scores: see `read_scores`.
-        controls: recipe → its control.
+        study: content of `study.json`.
+        results: name of a run → its evaluation.
     """
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    for run in runs:
+    totals = {run["name"]: run["steps"] for run in study["runs"]}
+    groups: dict[tuple[str, int | None, str, int], list[Mapping[str, Any]]] = defaultdict(list)
+    for run in study["runs"]:
         if run["labels"]:
-            groups[run["labels"], arm_title(run)].append(run)
-    measures = {(region, metric) for one in scores.values() for region, m in one["mean"].items() for metric in m}
-    order = [key for one in list(scores.values())[:1] for region in one["mean"] for key in _keys(one, region)]
-    cells = []
-    for region, metric in sorted(measures, key=lambda key: order.index(key) if key in order else len(order)):
-        by_group = {key: _by_seed(group, scores, region, metric) for key, group in groups.items()}
-        for (labels, title), group in groups.items():
-            control = controls.get(group[0]["arm"])
-            ours, theirs = by_group[labels, title], by_group.get((labels, control), {}) if control else {}
-            cells.append(
-                Cell(
-                    title,
-                    labels,
-                    float(np.mean([run["patients"] for run in group])),
-                    region,
-                    metric,
-                    {seed: float(np.mean(list(values.values()))) for seed, values in ours.items()},
-                    len({case for values in ours.values() for case in values}),
-                    sum(run["name"] in scores for run in group),
-                    len(group),
-                    _difference(control, ours, theirs) if control else None,
-                )
-            )
-    return cells
+            groups[run["labels"], run["budget"], method_title(run), _pretraining_steps(run, totals)].append(run)
+    return [
+        cell
+        for measure in measures_of(results.values())
+        for cell in _cells(measure, groups, results, study["controls"])
+    ]
 
 
-def labels_needed(curve: Sequence[tuple[float, float]], score: float) -> tuple[float, str]:
-    """How many labelled patients the control needs for a score.
-
-    Linear between the control's means over the logarithm of the number of patients, at the first crossing.
+def where_reached(curve: Sequence[tuple[float, float]], score: float) -> tuple[float, str]:
+    """Where a rising curve reaches a score: linear over the logarithm of x, at the first crossing.
 
     Args:
-        curve: number of patients and mean score of the control, ascending in patients; at least one.
+        curve: x and score, ascending in x; at least one.
         score: to be equalled.
 
     Returns:
-        The number, and how it is to be read: `""`, or `<` or `>` where the score is outside the curve.
+        x, and how it is to be read: `""`, or `<` or `>` where the score is outside the curve.
     """
     if score <= curve[0][1]:
         return curve[0][0], "" if score == curve[0][1] else "<"
-    for (fewer, low), (more, high) in pairwise(curve):
+    for (less, low), (more, high) in pairwise(curve):
         if high >= score:
             share = (score - low) / (high - low)
-            return float(math.exp(math.log(fewer) + share * (math.log(more) - math.log(fewer)))), ""
+            return float(math.exp(math.log(less) + share * (math.log(more) - math.log(less)))), ""
     return curve[-1][0], ">"
 
 
-def _keys(scores: Mapping[str, Any], region: str) -> list[tuple[str, str]]:
-    return [(region, metric) for metric in scores["mean"][region]]
+def _pretraining_steps(run: Mapping[str, Any], totals: Mapping[str, int]) -> int:
+    """Behind the weights that the run starts from."""
+    return int(next(iter(run["pretraining_steps"]), totals.get(run["pretraining"], 0)))
 
 
-def _by_seed(
-    group: Sequence[Mapping[str, Any]], scores: Mapping[str, Mapping[str, Any]], region: str, metric: str
-) -> dict[int, Scores]:
-    """Seed → scores of the cases of all its folds; what is undefined for a case is left out."""
-    seeds: dict[int, Scores] = {}
-    for run in group:
-        for case, regions in scores.get(run["name"], {"cases": {}})["cases"].items():
-            value = regions.get(region, {}).get(metric)
-            if value is not None:
-                seeds.setdefault(run["seed"], {})[run["base_fold"], case] = value
-    return seeds
+def _cells(
+    measure: tuple[str, str],
+    groups: Mapping[tuple[str, int | None, str, int], Sequence[Mapping[str, Any]]],
+    results: Mapping[str, Mapping[str, Any]],
+    controls: Mapping[str, str],
+) -> list[Cell]:
+    region, metric = measure
+    scores = {key: _scores(runs, results, region, metric) for key, runs in groups.items()}
+    seeds = {key: {_repeat(run): run["pretraining_seed"] for run in runs} for key, runs in groups.items()}
+    cells = []
+    for key, runs in groups.items():
+        labels, budget, title, pretraining_steps = key
+        control = controls.get(runs[0]["recipe"])
+        difference = None
+        if control:
+            ours, theirs = scores[key], scores.get((labels, budget, control, 0), {})
+            pairs = [
+                Pair(repeat[0], seeds[key][repeat], ours[repeat], theirs[repeat]) for repeat in ours if repeat in theirs
+            ]
+            difference = difference_of(control, pairs, metric in LOWER_IS_BETTER)
+        cells.append(
+            Cell(
+                title,
+                runs[0]["recipe"],
+                labels,
+                float(np.mean([run["patients"] for run in runs])),
+                budget,
+                runs[0]["steps"],
+                pretraining_steps,
+                region,
+                metric,
+                {repeat: value_of(score) for repeat, score in scores[key].items()},
+                len({case for score in scores[key].values() for case in score.cases}),
+                sum(run["name"] in results for run in runs),
+                len(runs),
+                difference,
+            )
+        )
+    return _with_correction(cells)
 
 
-def _difference(control: str, ours: Mapping[int, Scores], theirs: Mapping[int, Scores]) -> Difference | None:
-    """Over the cases and seeds that both have."""
-    by_case: dict[tuple[int, str], list[float]] = defaultdict(list)
-    seeds = {}
-    for seed in ours.keys() & theirs.keys():
-        pairs = {case: ours[seed][case] - theirs[seed][case] for case in ours[seed].keys() & theirs[seed].keys()}
-        if pairs:
-            seeds[seed] = float(np.mean(list(pairs.values())))
-        for case, value in pairs.items():
-            by_case[case].append(value)
-    if not by_case:
-        return None
-    means = np.array([np.mean(by_case[case]) for case in sorted(by_case)])
-    return Difference(control, float(means.mean()), bootstrap_interval(means), dict(sorted(seeds.items())))
+def _with_correction(cells: Sequence[Cell]) -> list[Cell]:
+    """Holm's over the methods that stand beside each other: of the same labels and budget."""
+    tables: dict[tuple[str, int | None], list[Difference]] = defaultdict(list)
+    for cell in cells:
+        if cell.difference:
+            tables[cell.labels, cell.budget].append(cell.difference)
+    ahead = {key: iter(corrected(differences)) for key, differences in tables.items()}
+    return [
+        replace(cell, difference=next(ahead[cell.labels, cell.budget])) if cell.difference else cell for cell in cells
+    ]
+
+
+def _repeat(run: Mapping[str, Any]) -> Repeat:
+    return (run["seed"] if run["draw"] is None else run["draw"]), run["seed"]
+
+
+def _scores(
+    runs: Sequence[Mapping[str, Any]], results: Mapping[str, Mapping[str, Any]], region: str, metric: str
+) -> dict[Repeat, Score]:
+    by_fold: dict[Repeat, dict[int, Mapping[str, Any]]] = defaultdict(dict)
+    for run in runs:
+        if run["name"] in results:
+            by_fold[_repeat(run)][run["base_fold"]] = results[run["name"]]
+    scores = {repeat: score_of(folds, region, metric) for repeat, folds in by_fold.items()}
+    return {repeat: score for repeat, score in sorted(scores.items()) if score is not None}

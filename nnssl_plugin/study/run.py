@@ -1,12 +1,12 @@
 """The runs of a study: what nnU-Net is asked to train, and where it leaves it."""
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
-from nnssl_plugin.study.label_folds import LabelFold
-from nnssl_plugin.study.study_file import Labels, Study
+from nnssl_plugin.study.declaration import Labels, Study
+from nnssl_plugin.study.label_folds import LabelFold, StudyFolds
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,17 @@ class Run:
         plans: its plans copy, and how that is made: `source` plans, `options` and settings of `nnssl_plugin plan`.
         fold: that the trainer is given.
         base_fold: of which `fold` is a label subset, or the same.
-        arm: recipe or control.
-        schedule: of fine-tuning; empty for the others.
-        labels: amount of labelled patients; empty for pre-training, as are the next two.
-        patients: number of them.
-        seed: of the label subset and of initialisation.
+        recipe: its name, or that of the control.
         cases: that it is trained on.
+        pretraining_seed: of the pre-training, or of the one that its weights come from; None from scratch.
+        pretraining_steps: of a pre-training: after which its weights are kept, beside those at its end; else that after
+            which the weights were kept that it starts from, none for those at the end.
+        schedule: of fine-tuning; empty for the others.
+        labels: amount of labelled patients; empty for pre-training, as are the next ones.
+        patients: number of them.
+        draw: of these patients; None where all are labelled.
+        seed: of initialisation.
+        budget: number of steps; None: as the settings say.
         pretraining: name of the run that its weights come from.
     """
 
@@ -36,12 +41,16 @@ class Run:
     settings: tuple[str, ...]
     fold: int
     base_fold: int
-    arm: str
+    recipe: str
     cases: tuple[str, ...]
+    pretraining_seed: int | None = None
+    pretraining_steps: tuple[int, ...] = ()
     schedule: str = ""
     labels: str = ""
     patients: int = 0
+    draw: int | None = None
     seed: int | None = None
+    budget: int | None = None
     pretraining: str = ""
 
     @property
@@ -54,63 +63,93 @@ class Run:
         return results / dataset / f"{self.trainer}__{self.plans}__{configuration}" / f"fold_{self.fold}"
 
 
-def runs_of(study: Study, folds: Mapping[tuple[int, str, int], LabelFold], base: Mapping[int, LabelFold]) -> list[Run]:
-    """All runs of a study, pre-trainings first.
-
-    Args:
-        study: the declaration.
-        folds: base fold, title of the labels and seed → the fold to train on.
-        base: base fold → itself.
-    """
-    runs = [_pretraining(study, recipe, base[fold]) for recipe in study.recipes for fold in study.folds]
-    for labels in study.labels:
-        for seed in labels.seeds:
-            for fold in study.folds:
-                subset = folds[fold, labels.title, seed]
-                for arm, schedule in study.arms_of(labels):
-                    runs.append(_finetuning(study, arm, schedule, labels, seed, subset))
-    wanted = {run.pretraining for run in runs}
-    return [run for run in runs if not run.is_pretraining or run.name in wanted]
+def runs_of(study: Study, folds: StudyFolds) -> list[Run]:
+    """All runs of a study, pre-trainings first."""
+    finetuned = [run for labels in study.labels for run in _finetunings(study, labels, folds)]
+    wanted = {run.pretraining for run in finetuned}
+    pretrained = [
+        _pretraining(study, recipe, seed, folds.pretraining[base])
+        for recipe in study.recipes
+        for seed in study.pretraining_seeds
+        for base in study.folds
+    ]
+    return [*(run for run in pretrained if run.name in wanted), *finetuned]
 
 
-def _pretraining(study: Study, name: str, fold: LabelFold) -> Run:
+def _pretraining_name(study: Study, recipe: str, seed: int, fold: int) -> str:
+    return f"{study.name}_{recipe}_pretrain_seed{seed}_fold{fold}"
+
+
+def _pretraining(study: Study, name: str, seed: int, fold: LabelFold) -> Run:
     recipe = study.recipes[name]
-    plans = f"{study.name}_{name}_pretrain"
     return Run(
-        f"{plans}_fold{fold.index}",
-        recipe.trainer,
-        plans,
-        recipe.plans or study.plans,
-        _words(study.plan_options, recipe.plan_options, study.pretraining_options, recipe.pretraining_options),
-        (*study.assignments, *recipe.assignments),
-        fold.index,
-        fold.index,
-        name,
-        fold.training,
+        name=_pretraining_name(study, name, seed, fold.base),
+        trainer=recipe.trainer,
+        plans=f"{study.name}_{name}_pretrain_seed{seed}",
+        source=recipe.plans or study.plans,
+        options=_words(study.plan_options, recipe.plan_options, study.pretraining_options, recipe.pretraining_options),
+        settings=(*study.assignments, *recipe.assignments, f"pretraining.seed={seed}"),
+        fold=fold.index,
+        base_fold=fold.base,
+        recipe=name,
+        cases=fold.training,
+        pretraining_seed=seed,
+        pretraining_steps=tuple(recipe.pretraining_steps or ()),
     )
 
 
-def _finetuning(study: Study, arm: str, schedule: str, labels: Labels, seed: int, fold: LabelFold) -> Run:
-    section = study.recipes[arm] if schedule else study.controls[arm]
+def _finetunings(study: Study, labels: Labels, folds: StudyFolds) -> list[Run]:
+    """Of one amount of labels: every draw, seed, fold, budget and method."""
+    runs = []
+    for (i, draw), (j, seed) in product(enumerate(labels.all_draws), enumerate(labels.seeds)):
+        # Draws and seeds take turns with the pre-trainings, so that each of them meets every one.
+        pretraining_seed = study.pretraining_seeds[(i + j) % len(study.pretraining_seeds)]
+        for base, budget, method in product(study.folds, study.budgets_of(labels), study.methods_of(labels)):
+            fold = folds.labels[base, labels.title, draw]
+            for steps in study.pretraining_steps_of(method):
+                factors = _Factors(draw, seed, budget, pretraining_seed, steps)
+                runs.append(_finetuning(study, method, labels, factors, fold))
+    return runs
+
+
+@dataclass(frozen=True)
+class _Factors:
+    """What of a fine-tuned run is varied beside its method and its labels; see `Run`."""
+
+    draw: int | None
+    seed: int
+    budget: int | None
+    pretraining_seed: int
+    pretraining_steps: int | None
+
+
+def _finetuning(study: Study, method: tuple[str, str], labels: Labels, factors: _Factors, fold: LabelFold) -> Run:
+    name, schedule = method
+    section = study.recipes[name] if schedule else study.controls[name]
     how = study.schedules[schedule].assignments if schedule else []
-    parts = [study.name, arm, *([schedule] if schedule else []), labels.title, f"seed{seed}"]
-    plans = "_".join(parts)
+    numbers = {"draw": factors.draw, "seed": factors.seed, "steps": factors.budget, "after": factors.pretraining_steps}
+    parts = [study.name, name, *([schedule] if schedule else []), labels.title]
+    plans = "_".join([*parts, *(f"{what}{number}" for what, number in numbers.items() if number is not None)])
     return Run(
-        f"{plans}_fold{fold.base}",
-        study.schedules[schedule].trainer if schedule else section.trainer,
-        plans,
-        section.plans or study.plans,
-        _words(study.plan_options, section.plan_options),
-        (*study.assignments, *section.assignments, *how, f"finetuning.seed={seed}"),
-        fold.index,
-        fold.base,
-        arm,
-        fold.training,
-        schedule,
-        labels.title,
-        fold.patients,
-        seed,
-        f"{study.name}_{arm}_pretrain_fold{fold.base}" if schedule else "",
+        name=f"{plans}_fold{fold.base}",
+        trainer=study.schedules[schedule].trainer if schedule else section.trainer,
+        plans=plans,
+        source=section.plans or study.plans,
+        options=_words(study.plan_options, section.plan_options),
+        settings=(*study.assignments, *section.assignments, *how, f"finetuning.seed={factors.seed}"),
+        fold=fold.index,
+        base_fold=fold.base,
+        recipe=name,
+        cases=fold.training,
+        pretraining_seed=factors.pretraining_seed if schedule else None,
+        pretraining_steps=(factors.pretraining_steps,) if factors.pretraining_steps else (),
+        schedule=schedule,
+        labels=labels.title,
+        patients=fold.patients,
+        draw=factors.draw,
+        seed=factors.seed,
+        budget=factors.budget,
+        pretraining=_pretraining_name(study, name, factors.pretraining_seed, fold.base) if schedule else "",
     )
 
 

@@ -5,7 +5,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnssl_plugin.files import write_text
+from nnssl_plugin.files import read_json
 from nnssl_plugin.nnunet.environment import check_nnunet, dataset_name, folder_of
 from nnssl_plugin.nnunet.plans_file import configuration_of, preprocessed_folder
 from nnssl_plugin.runs.device import Device
@@ -24,13 +24,15 @@ from nnssl_plugin.runs.schedule import Task, run_tasks
 from nnssl_plugin.study.checks import check_study
 from nnssl_plugin.study.cost import remaining_seconds, seconds_per_step, steps_of
 from nnssl_plugin.study.execute import Places, execute, is_finished, made_with
-from nnssl_plugin.study.label_folds import label_folds
-from nnssl_plugin.study.plans_copies import install_plans, make_plans
+from nnssl_plugin.study.fairness import unfair_comparisons
+from nnssl_plugin.study.label_folds import study_folds
+from nnssl_plugin.study.plans_copies import install_plans, kept_epochs, make_plans
 from nnssl_plugin.study.progress import InterruptedRunError, Progress
-from nnssl_plugin.study.record import Record, check_record, is_begun, read_record
+from nnssl_plugin.study.record import FINAL, Record, check_record, is_begun, read_record
 from nnssl_plugin.study.render import render
 from nnssl_plugin.study.run import Run, runs_of
-from nnssl_plugin.study.study_file import Study, load_study
+from nnssl_plugin.study.study_file import StudyFile
+from nnssl_plugin.study.study_folder import write_study
 
 
 class StudyRuns:
@@ -48,26 +50,36 @@ class StudyRuns:
     def __init__(self, file: Path, folder: Path, slots: Sequence[Device]) -> None:
         self.file, self.folder, self.slots = file, folder, slots
         check_nnunet()
-        self.study: Study = load_study(file)
+        self.declared = StudyFile(file)
+        self.study = self.declared.study
         self.dataset = dataset_name(self.study.dataset)
         self.data = preprocessed_folder(self.dataset)
         self.images = check_study(self.study, self.dataset, slots[0])
         self.runs = self._runs(write=False)
-        self.plans = make_plans(self.runs, self.data)
+        self.plans = make_plans(self.runs, self.dataset)
         self.steps = {run.name: steps_of(run, self.plans[run.plans]) for run in self.runs}
         self.by_name = {run.name: run for run in self.runs}
+        self.controls = {recipe: self.study.control_of(recipe) for recipe in self.study.recipes}
+        self.unfair = unfair_comparisons(self.runs, self.controls, self.plans, self.study.configuration)
         self.places = Places(
             folder, folder_of("nnUNet_results"), self.dataset, self.study.configuration, self.study.evaluation
         )
         self.guesses: dict[str, float] = {}
 
     def _runs(self, write: bool) -> list[Run]:
-        base, subsets = label_folds(self.study, self.data, self.images, write)
-        return runs_of(self.study, subsets, base)
+        return runs_of(self.study, study_folds(self.declared, self.data, self.images, write))
 
     def digest(self, run: Run) -> str:
         """Of the content of the run's plans copy."""
         return sha256(json.dumps(self.plans[run.plans], sort_keys=True).encode()).hexdigest()
+
+    def weights(self, run: Run) -> Path | None:
+        """That the run starts from, once its pre-training has ended."""
+        if not run.pretraining:
+            return None
+        source = self.by_name[run.pretraining]
+        kept = kept_epochs(run.pretraining_steps, self.plans[source.plans]) if run.pretraining_steps else []
+        return self.places.fold(source) / (f"checkpoint_epoch_{kept[0]}.pth" if kept else FINAL)
 
     def finished(self) -> dict[str, Record]:
         """Records of the runs of which nothing is left to do."""
@@ -90,7 +102,7 @@ class StudyRuns:
 
     def time_steps(self) -> None:
         """Measure a step of every network that is trained."""
-        dataset_json = json.loads((self.data / "dataset.json").read_text(encoding="utf-8"))
+        dataset_json = read_json(self.data / "dataset.json")
         torch.set_num_threads(self.slots[0].threads)
         for run in self.runs:
             plans = self.plans[run.plans]
@@ -108,11 +120,16 @@ class StudyRuns:
         width = max(len(run.name) for run in self.runs)
         for run in self.runs:
             state = "finished" if run.name in finished else "to resume" if is_begun(self.places.fold(run)) else "to do"
-            fold = f"fold {run.fold}" + (f" (of {run.base_fold})" if run.fold != run.base_fold else "")
+            of = "" if self.study.patients or run.fold == run.base_fold else f" (of {run.base_fold})"
+            fold = f"fold {run.fold}{of}"
             cases = f"{len(run.cases)} cases{'' if run.is_pretraining else ' labelled'}"
             lines.append(f"  {run.name:{width}}  {state:9}  {self.steps[run.name]:>7} steps  {fold}, {cases}")
         total = sum(self.steps.values())
         left = sum(self.steps[run.name] for run in self.runs if run.name not in finished)
+        lines += [
+            f"{method} differs from its control in more than the weights: {', '.join(differ)}"
+            for method, differ in self.unfair.items()
+        ]
         where = [f"GPU {slot.gpu}" if slot.gpu else f"CPU, {slot.threads} threads" for slot in self.slots]
         lines.append(f"{total} steps in all, {left} to do; on {'; '.join(where)}")
         return "\n".join(lines)
@@ -123,10 +140,9 @@ class StudyRuns:
         Raises:
             InputError: something is there that the study did not make.
         """
-        with locked_folder(self.folder, "study") as lock:
+        with locked_folder(self.folder, "study"):
             for part in ("logs", "runs", "evaluation"):
                 (self.folder / part).mkdir(exist_ok=True)
-            self.places = replace(self.places, keep_open=(lock,))
             self.runs = self._runs(write=True)
             self.by_name = {run.name: run for run in self.runs}
             self._check_records()
@@ -139,7 +155,7 @@ class StudyRuns:
             if run.pretraining and not is_finished(self.by_name[run.pretraining], self.places):
                 # Its weights are still to be made; the run is checked when it begins.
                 continue
-            made = made_with(run, self.digest(run), self.by_name, self.places)
+            made = made_with(run, self.digest(run), self.weights(run))
             check_record(read_record(self.folder, run.name), made, run.name, self.places.fold(run))
 
     def _describe_itself(self) -> None:
@@ -151,10 +167,12 @@ class StudyRuns:
             "dataset": self.dataset,
             "configuration": self.study.configuration,
             "evaluation": self.study.evaluation,
-            "controls": {recipe: self.study.control_of(recipe) for recipe in self.study.recipes},
+            "scored": self.study.patients.scored if self.study.patients else "",
+            "controls": self.controls,
+            "differs": self.unfair,
             "runs": [{**asdict(run), "steps": self.steps[run.name]} for run in self.runs],
         }
-        write_text(self.folder / "study.json", json.dumps(content, indent=4))
+        write_study(self.folder, content)
 
     def _work(self) -> dict[str, str]:
         stop, live, finished = threading.Event(), LiveLine(), self.finished()
@@ -166,7 +184,7 @@ class StudyRuns:
                 started, name = monotonic(), run.name.removeprefix(f"{self.study.name}_")
                 progress.begin(name, is_begun(self.places.fold(run)))
                 try:
-                    execute(run, self.by_name, self.digest(run), self.places, device, progress.of(name))
+                    execute(run, self.digest(run), self.weights(run), self.places, device, progress.of(name))
                 except InterruptedRunError:
                     raise
                 except Exception as error:

@@ -1,5 +1,7 @@
 """How far a histogram alone gets in SLeM: the yardstick of its shortcut (methods.md 1, ours)."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -8,7 +10,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from nnssl_plugin.data.batch import PretrainingBatch
 from nnssl_plugin.objectives.label_space import BLOCKS
+from nnssl_plugin.objectives.mosaic import block_map
+from nnssl_plugin.objectives.objective import Features, Views
+from nnssl_plugin.objectives.slem import SLeM
 
 PROBABILITIES = np.linspace(0.05, 0.95, 10)
 # A block with less foreground than this has no histogram to speak of.
@@ -16,6 +22,39 @@ FEWEST_VOXELS = 16
 FOLDS = 4
 # The least log-probability, and that of a modality that none of the fitted blocks shows.
 UNSEEN = -20.0
+
+
+class HistogramShortcut:
+    """How many blocks are named from their histograms alone, and how many more by SLeM's head, over many batches.
+
+    Args:
+        objective: whose mosaics are looked at.
+    """
+
+    def __init__(self, objective: SLeM) -> None:
+        self.objective = objective
+        self.rows: list[tuple[Tensor, ...]] = []
+
+    def update(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> None:
+        """Take the mosaics of a batch along."""
+        blocks = block_map(batch.patch_size, self.objective.settings.gap)
+        mosaics, valid = views.images["mosaic"][:, 0].float().cpu(), views.targets["valid"].cpu()
+        named = self.objective.logits(features, views).argmax(dim=1)
+        rows = (
+            block_histograms(mosaics, batch.foreground[:, 0].cpu(), blocks),
+            views.targets["label"].cpu(),
+            views.targets["possible"].cpu(),
+            named.cpu(),
+        )
+        self.rows.append(tuple(row[valid] for row in rows))
+
+    def compute(self) -> dict[str, float]:
+        """Accuracy from histograms alone, and what the head adds to it; NaN where there is too little to tell."""
+        labels = self.objective.labels.cpu()
+        histograms, label, possible, named = (torch.cat(rows) for rows in zip(*self.rows, strict=True))
+        accuracy = histogram_accuracy(histograms, label, possible, labels)
+        head = float((labels[named] == labels[label]).float().mean())
+        return {"histogram_block_accuracy": accuracy, "block_accuracy_beyond_histogram": head - accuracy}
 
 
 def block_histograms(mosaic: Tensor, foreground: Tensor, blocks: Tensor) -> Tensor:
