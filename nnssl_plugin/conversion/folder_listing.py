@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 
 from nnssl_plugin.errors import InputError
@@ -17,7 +18,7 @@ def files_below(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
     found: list[Path] = []
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=_say):
         folders[:] = [name for name in folders if not name.startswith(".") and not _leads_upwards(Path(place, name))]
         found += [Path(place, name) for name in names if _is_wanted(name)]
     return sorted(found)
@@ -29,7 +30,12 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def _leads_upwards(path: Path) -> bool:
-    return path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())
+    # Not Path.resolve, which raises for a link to itself.
+    return path.is_symlink() and Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(path))
+
+
+def _say(error: OSError) -> None:
+    print(f"WARNING: a folder cannot be searched and is passed over: {error}", file=sys.stderr)
 
 
 def _is_wanted(name: str) -> bool:
