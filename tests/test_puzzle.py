@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from nnssl_plugin.data.batch import PretrainingBatch
 from nnssl_plugin.objectives.objective import Features, Views
 from nnssl_plugin.objectives.puzzle import MultimodalPuzzle, PuzzleSettings
-from nnssl_plugin.objectives.tiles import cut_tiles
+from nnssl_plugin.objectives.tiles import cut_tiles, join_tiles
 from tests.batches import make_batch, network_shape
 
 
@@ -33,8 +33,6 @@ def test_puzzle_shows_each_tile_once_in_some_modality_and_expanded_over_the_chan
     tiles = cut_tiles(batch.images["augmented"], task.grid)
     count = tiles.shape[1]
     tiles += 100 * torch.arange(count).view(1, -1, *[1] * (axes + 1))
-    from nnssl_plugin.objectives.tiles import join_tiles
-
     batch.images["augmented"] = join_tiles(tiles, task.grid, batch.patch_size)
     views = task.draw_views(batch, torch.Generator().manual_seed(0))
     view = views.images["puzzle"]

@@ -121,7 +121,10 @@ def _state(record: CaseRecord, spacing: Sequence[float]) -> list[float]:
 
 def _is_fresh(record: CaseRecord, spacing: Sequence[float]) -> bool:
     file: Path = record.files[SUPERVOXELS]
-    return file.is_file() and open_image(file).schunk.vlmeta["made_of"] == _state(record, spacing)
+    if not file.is_file():
+        return False
+    stored = open_image(file)
+    return bool(stored.schunk.vlmeta["made_of"] == _state(record, spacing))
 
 
 def _write(record: CaseRecord, edge: int, spacing: Sequence[float]) -> None:

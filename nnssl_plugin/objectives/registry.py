@@ -1,4 +1,5 @@
 from nnssl_plugin.objectives.contrastive import CrossModalContrast
+from nnssl_plugin.objectives.distillation import DenseDistillation
 from nnssl_plugin.objectives.jigen import JiGen
 from nnssl_plugin.objectives.local_contrastive import LocalContrast
 from nnssl_plugin.objectives.mae import MAE
@@ -14,6 +15,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "contrastive": CrossModalContrast,
     "local_contrastive": LocalContrast,
     "restoration": MosaicRestoration,
+    "distillation": DenseDistillation,
     "jigen": JiGen,
     "puzzle": MultimodalPuzzle,
     "supervoxel": SupervoxelInpainting,
