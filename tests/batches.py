@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from nnssl_plugin.data.batch import PretrainingBatch
-from nnssl_plugin.objectives.objective import NetworkShape
+from nnssl_plugin.objectives.objective import Features, NetworkShape
 
 NAMES = ("T1", "T1c", "T2", "FLAIR")
 
@@ -18,16 +19,25 @@ def make_batch(axes: int, channels: int, size: int = 6, patch: int = 32, constan
     data = torch.randn(shape, generator=generator)
     if constant:
         data = (torch.arange(channels) + 1.0).view(1, -1, *[1] * axes).expand(shape).clone()
+    grid = torch.stack(torch.meshgrid(*(torch.arange(float(n)) for n in shape[2:]), indexing="ij"))
     batch = PretrainingBatch(
-        images={"augmented": data, "clean": data.clone(), "denormalized": data * 2},
+        # What is augmented differs from what is clean.
+        images={"augmented": data, "clean": data - 0.5, "denormalized": data * 2},
         denormalized_target=torch.roll(torch.arange(channels), 1).expand(size, -1).clone(),
         foreground=torch.ones(size, 1, *shape[2:], dtype=torch.bool),
         present=torch.ones(size, channels, dtype=torch.bool),
         patient=torch.arange(size),
+        coordinates=grid.expand(size, *grid.shape).clone(),
+        supervoxels=boxes(shape).clone(),
         cases=[f"case{i}" for i in range(size)],
     )
-    second = {name: values.flip(2) for name, values in batch.images.items()}
-    return replace(batch, second=replace(batch, images=second), supervoxels=boxes(shape).clone())
+    # Four voxels further along the first axis.
+    offset = torch.tensor([4.0, 0, 0][:axes]).view(-1, *[1] * axes)
+    images = {name: torch.roll(image, -4, 2) for name, image in batch.images.items()}
+    batch.second = replace(
+        batch, images=images, foreground=batch.foreground.clone(), coordinates=batch.coordinates + offset
+    )
+    return batch
 
 
 def boxes(shape: Sequence[int], edge: int = 8) -> Tensor:
@@ -53,3 +63,19 @@ def smooth_batch(axes: int, channels: int, size: int = 6) -> PretrainingBatch:
 
 def network_shape(axes: int, channels: int, features: int = 16, decoder: int = 8) -> NetworkShape:
     return NetworkShape(NAMES[:channels], (32,) * axes if axes == 2 else (16,) * axes, (4,) * axes, (decoder, features))
+
+
+def pair(*stages: Tensor) -> dict[str, Features]:
+    """Features of the views of a modality pair, of stages `[2 B, F, *S]`: all sources first, then all targets."""
+    source, target = zip(*(stage.chunk(2) for stage in stages), strict=True)
+    return {"source": Features(source), "target": Features(target)}
+
+
+def loaded(batch: PretrainingBatch, *kinds: str) -> dict[str, Any]:
+    """A batch as the loader hands it over, flat, once for each kind of patches."""
+    own = {key: getattr(batch, key) for key in ("present", "patient", "denormalized_target", "cases")}
+    for prefix, crop in (("", batch), ("second/", batch.second)):
+        if crop is not None:
+            own |= {f"{prefix}{key}": getattr(crop, key) for key in ("foreground", "coordinates")}
+            own |= {f"{prefix}images/{name}": image for name, image in crop.images.items()}
+    return {f"{kind}/{key}": value for kind in kinds for key, value in own.items()}

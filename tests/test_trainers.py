@@ -638,23 +638,6 @@ def test_finetuning_is_not_resumed_with_other_settings(environment: Path) -> Non
         maybe_load_checkpoint(finetuner("SSLScratchTrainer"), True, False)
 
 
-def test_learning_rates_of_both(environment: Path) -> None:
-    prepare(
-        environment, finetuning={"epochs": 10, "warmup_fraction": 0.2, "initial_lr": 0.002, "scratch_initial_lr": 0.05}
-    )
-    for name, expected in (
-        ("SSLFinetuneTrainer", [0.001, 0.002, 0.002, 0.002 * (7 / 8) ** 0.9]),
-        ("SSLScratchTrainer", [0.05 * (1 - epoch / 10) ** 0.9 for epoch in range(4)]),
-    ):
-        trainer = finetuner(name)
-        trainer.initialize()
-        rates = []
-        for epoch in range(4):
-            trainer.lr_scheduler.step(epoch)
-            rates.append(trainer.optimizer.param_groups[0]["lr"])
-        assert rates == pytest.approx(expected)
-
-
 def test_pretraining_can_start_from_weights(environment: Path) -> None:
     results = prepare(environment, pretraining={"epochs": 1})
     pretrain()

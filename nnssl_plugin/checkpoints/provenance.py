@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -58,4 +59,13 @@ def digest(tensors: Iterable[torch.Tensor]) -> str:
     result = hashlib.sha256()
     for tensor in tensors:
         result.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return result.hexdigest()
+
+
+def file_sha256(file: Path) -> str:
+    """SHA-256 of a file."""
+    result = hashlib.sha256()
+    with file.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            result.update(chunk)
     return result.hexdigest()

@@ -1,5 +1,4 @@
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ if TYPE_CHECKING:
     from nnssl_plugin.evaluation.regions import LabelConvention
 
 SUMMARIES = {
-    "brats": "WT, TC and ET of BraTS: Dice, HD95, sensitivity, specificity, lesion-wise Dice and HD95 of 2023",
+    "brats": "WT, TC and ET of BraTS, as in 2023: Dice, HD95 (mm), sensitivity, specificity, lesion-wise Dice and HD95",
     "chaos": "organs of CHAOS: Dice, RAVD (%%), ASSD and MSSD (mm)",
     "regions": "every label or region of a dataset.json: Dice, HD95 (mm), sensitivity, specificity",
 }
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Score, print and save; 1 if any case could not be scored."""
     from nnssl_plugin.evaluation.evaluate import evaluate_folder, file_ending_of
     from nnssl_plugin.evaluation.metrics import brats_metrics, chaos_metrics, region_metrics
-    from nnssl_plugin.files import write_text
+    from nnssl_plugin.files import write_json, write_text
     from nnssl_plugin.nnunet.results_folder import dataset_json_of, validation_cases
     from nnssl_plugin.report.evaluation_page import evaluation_page
     from nnssl_plugin.report.evaluation_table import case_table, mean_table
@@ -75,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         dataset_json.get("file_ending") or file_ending_of(predictions),
     )
     results["evaluation"] = args.challenge
-    write_text(output, json.dumps(results, indent=4))
+    write_json(results, output)
     means = mean_table(results)
     write_text(output.with_suffix(".csv"), case_table(results).csv())
     write_text(output.with_suffix(".md"), means.markdown())
@@ -104,7 +103,7 @@ def _convention(challenge: str, name: str | None, path: Path | None, dataset_jso
     if path is None:
         names = "|".join(CONVENTIONS[challenge])
         raise InputError(
-            "no dataset.json beside the predictions or in their model's folder tells what the labels mean; name "
+            "no dataset.json beside the predictions or in their model's folder says what the labels mean; name "
             f"{f'the convention with --convention {names} or ' if names else 'it with '}--dataset-json FILE"
         )
     return regions.READERS[challenge](dataset_json, str(path))

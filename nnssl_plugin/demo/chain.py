@@ -109,6 +109,7 @@ def _plans(size: DemoSize) -> Mapping[Run, tuple[str, ...]]:
         "validation_iterations": size.validation_iterations,
         "save_every": size.save_every,
         # Peak and warm-up of long schedules leave the fresh segmentation layers untrained in so few steps: scratch's.
+        "optimizer": "sgd",
         "initial_lr": 0.01,
         "seed": size.seed,
     }

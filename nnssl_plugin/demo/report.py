@@ -3,7 +3,6 @@
 import json
 import platform
 from collections.abc import Sequence
-from html import escape
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
@@ -21,7 +20,7 @@ from nnssl_plugin.nnunet.dataset_json import channel_names
 from nnssl_plugin.report.comparison import RegionComparison, compare
 from nnssl_plugin.report.contours import SegmentedCase, show_segmentations
 from nnssl_plugin.report.figures import finetuning_curves
-from nnssl_plugin.report.page import facts, page, paragraph, picture, section, table
+from nnssl_plugin.report.page import code, facts, link, listing, page, paragraph, picture, section, table
 from nnssl_plugin.report.sections import dice_section, pretraining_section
 from nnssl_plugin.runs.output import clock
 
@@ -118,15 +117,15 @@ def _commands(folder: Path, steps: Sequence[Step]) -> str:
     rows = []
     for step in steps:
         seconds = seconds_of(folder, step)
-        command = "" if callable(step.action) else f"<code>{escape(step.full_recipe)}</code>"
+        command = "" if callable(step.action) else code(step.full_recipe)
         log = log_of(folder, step)
-        link = f'<a href="{log.relative_to(folder).as_posix()}">log</a>' if log.is_file() else ""
-        rows.append([step.title, command, clock(seconds) if seconds is not None else "", link])
+        to_log = link(log.relative_to(folder).as_posix(), "log") if log.is_file() else ""
+        rows.append([step.title, command, clock(seconds) if seconds is not None else "", to_log])
     variables = "\n".join(f'export {variable}="$PWD/{variable}"' for variable in (RAW, PREPROCESSED, RESULTS))
     return section(
         "What was run",
         paragraph("These commands, in the demo's folder, with"),
-        f'<pre><code>{variables}\nexport nnUNet_extTrainer="$(nnssl_plugin trainers)"</code></pre>',
+        listing(f'{variables}\nexport nnUNet_extTrainer="$(nnssl_plugin trainers)"'),
         table(["step", "command", "min:s", ""], rows, numbers=[2]),
     )
 

@@ -1,6 +1,5 @@
 """The network that a target's plans describe, as nnU-Net would start training it."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
+from nnssl_plugin.files import read_json
 from nnssl_plugin.nnunet.dataset_json import channel_names
 from nnssl_plugin.nnunet.environment import check_nnunet, dataset_name
 from nnssl_plugin.nnunet.plans_file import configuration_of, load_plans, preprocessed_folder
@@ -60,5 +60,5 @@ def find_target(name_or_id: str, plans_name: str, configuration: str) -> Target:
     plans = load_plans(dataset, plans_name)
     configuration_of(plans, configuration)
     refuse_cascade(plans, configuration)
-    dataset_json = json.loads((preprocessed_folder(dataset) / "dataset.json").read_text(encoding="utf-8"))
+    dataset_json = read_json(preprocessed_folder(dataset) / "dataset.json")
     return Target(dataset, plans, configuration, channel_names(dataset_json), dataset_json)

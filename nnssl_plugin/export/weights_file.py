@@ -14,11 +14,14 @@ from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnssl_plugin.checkpoints.checkpoint_file import save_atomically, to_plain
 from nnssl_plugin.checkpoints.nnssl_format import ADAPTATION_PLAN, adaptation_plan
 from nnssl_plugin.checkpoints.provenance import digest, provenance
+from nnssl_plugin.checkpoints.recorded import PLUGIN
+from nnssl_plugin.checkpoints.unet_weights import SEGMENTATION
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.export.channels import match_channels
-from nnssl_plugin.export.source import PLUGIN, Source
+from nnssl_plugin.export.source import Source
 from nnssl_plugin.export.target import Target
-from nnssl_plugin.export.topology import SEGMENTATION, Layer, share, transfer
+from nnssl_plugin.export.topology import Layer, share, transfer
+from nnssl_plugin.files import whole_file
 from nnssl_plugin.nnunet.dataset_json import without_cases
 from nnssl_plugin.nnunet.plans_file import configuration_of
 
@@ -81,13 +84,9 @@ def write_weights(content: Mapping[str, Any], target: Target, file: Path) -> Non
     Raises:
         RuntimeError: nnU-Net did not take over what the file holds.
     """
-    unchecked = file.with_name(f".{file.name}.unchecked")
-    try:
+    with whole_file(file) as unchecked:
         save_atomically(content, unchecked)
         _load(unchecked, content, target)
-        unchecked.replace(file)
-    finally:
-        unchecked.unlink(missing_ok=True)
 
 
 def check_weights(content: Mapping[str, Any], target: Target) -> tuple[int, ...]:

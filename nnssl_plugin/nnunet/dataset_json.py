@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 KEY = "nnssl_plugin"
+# Holds what pseudo-labels were made from; only in data sets of pseudo-labels.
+PSEUDO_LABELLED = "pseudo_labelled"
 # What nnU-Net needs to use a model.
 SHAREABLE = (
     "channel_names",
@@ -34,6 +36,11 @@ def channel_names(dataset_json: Mapping[str, Any]) -> list[str]:
 def is_unlabelled(dataset_json: Mapping[str, Any]) -> bool:
     """Whether the labels of the data set are placeholders."""
     return bool(dataset_json.get(KEY, {}).get("unlabelled", False))
+
+
+def is_pseudo_labelled(dataset_json: Mapping[str, Any]) -> bool:
+    """Whether the labels of the data set are predictions of models (`nnssl_plugin pseudo-label`)."""
+    return bool(dataset_json.get(KEY, {}).get(PSEUDO_LABELLED))
 
 
 def patient_of(dataset_json: Mapping[str, Any], case: str) -> str:

@@ -16,6 +16,7 @@ from nnssl_plugin.objectives.correspondence import places_in, sample
 from nnssl_plugin.objectives.hidden_cubes import hidden_cubes
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.objectives.objective import Features, NetworkShape, Objective, ObjectiveResult, Views
+from nnssl_plugin.objectives.weighted_mean import mean_per_patch
 from nnssl_plugin.settings.validation import STRICT
 
 CROPS = ("first", "second")
@@ -116,7 +117,7 @@ class DenseDistillation(Objective):
         return here, there, foreground.gather(1, chosen) & both & (there.abs() <= 1).all(dim=2)
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
-        """1 − cosine to the teacher, the mean over places and both directions; the spread of the teacher's vectors."""
+        """1 − cosine to the teacher, the mean over places, patches and both directions; the spread of the teacher's vectors."""
         losses, spreads, targets = [], [], views.targets
         for name, other in zip(CROPS, reversed(CROPS), strict=True):
             valid = targets[f"{name} valid"]
@@ -127,8 +128,7 @@ class DenseDistillation(Objective):
                 with torch.no_grad():
                     wanted = F.normalize(self.teacher_projection(taught.float()), dim=2)
                 distance = 1 - (predicted * wanted).sum(dim=2)
-            count = valid.sum().clamp(min=1)
-            losses.append((distance * valid).sum() / count)
+            losses.append(mean_per_patch(distance, valid.float()).mean())
             spreads.append(_spread(wanted, valid))
         loss = torch.stack(losses).mean()
         return ObjectiveResult(loss, {"distance": loss}, {"spread": torch.stack(spreads).mean()})

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from nnssl_plugin.data.batch import PretrainingBatch
+from nnssl_plugin.objectives.draw import draw_one
 from nnssl_plugin.objectives.objective import Views
 
 Pairs = Literal["cross", "same"]
@@ -30,7 +31,7 @@ def draw_modality_pair(batch: PretrainingBatch, pairs: Pairs, generator: torch.G
         raise ValueError("modality pairs need denormalised images")
     valid = batch.present.sum(dim=1) > (1 if pairs == "cross" else 0)
     weights = torch.where(valid[:, None], batch.present, torch.ones_like(batch.present)).float()
-    source = torch.multinomial(weights, 1, generator=generator)[:, 0]
+    source = draw_one(weights, generator)
     rows = torch.arange(size, device=source.device)
     target: Tensor = batch.denormalized_target[rows, source] if pairs == "cross" else source
 

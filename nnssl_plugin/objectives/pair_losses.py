@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -33,5 +34,6 @@ def mean_of_pairs(pairs: PairLosses, weights: Tensor | None = None) -> Tensor:
         weights: `[M]`, not negative.
     """
     counted = pairs.counted.to(pairs.values.dtype)
-    total = counted if weights is None else counted * weights
-    return (pairs.values * total).sum() / total.sum().clamp(min=1e-6)
+    each = counted if weights is None else counted * weights
+    total = each.sum()
+    return (pairs.values * each).sum() / torch.where(total > 0, total, 1)

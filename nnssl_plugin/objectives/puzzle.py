@@ -49,7 +49,8 @@ class MultimodalPuzzle(Objective):
         self.grid = tile_grid(network.patch_size)
         self.pool = pool_to_tiles(self.grid)
         features = network.encoder_features[-1]
-        self.place = mlp(features, features, prod(self.grid))
+        # A bias would move all tiles alike, which the Sinkhorn operator takes back.
+        self.place = mlp(features, features, prod(self.grid), bias=False)
 
     @classmethod
     def needs(cls, settings: PuzzleSettings) -> Needs:

@@ -11,6 +11,7 @@ from nnssl_plugin.data.batch import Image, PretrainingBatch
 from nnssl_plugin.data.mosaic_axes import mosaic_axes
 from nnssl_plugin.networks.contextual_fusion import ContextualFusionBlock
 from nnssl_plugin.networks.heads import mlp
+from nnssl_plugin.objectives.draw import draw_one
 from nnssl_plugin.objectives.label_space import BLOCKS, is_injective, label_space, possible_labels
 from nnssl_plugin.objectives.mosaic import block_map, compose_mosaic
 from nnssl_plugin.objectives.needs import Needs
@@ -91,7 +92,7 @@ class SLeM(Objective):
         # same.
         valid = choices > 1
         possible |= ~valid[:, None]
-        label = torch.multinomial(possible.float(), 1, generator=generator)[:, 0]
+        label = draw_one(possible.float(), generator)
         mosaic = self._mosaic(batch, self.labels[label], generator)
         return Views({"mosaic": mosaic}, {"label": label, "valid": valid, "possible": possible})
 
@@ -152,6 +153,7 @@ class SLeM(Objective):
 
     def _block_chance(self, possible: Tensor) -> Tensor:
         """`[B]`: how many blocks two of the labels that a case can show have in common, on average."""
-        modality = F.one_hot(self.labels, len(self.modalities)).float().flatten(1)
+        modalities = torch.arange(len(self.modalities), device=possible.device)
+        modality = (self.labels[..., None] == modalities).float().flatten(1)
         frequency = possible.float() @ modality / possible.sum(dim=1, keepdim=True)
         return frequency.square().sum(dim=1) / BLOCKS

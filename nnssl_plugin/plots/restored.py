@@ -10,7 +10,7 @@ MOST_SHOWN = 2
 
 def plot_restored(example: Example) -> Figure:
     """A modality a line, of two patches: what was shown, what was restored, what is true."""
-    restoration, true = example.objective, example.batch.images["augmented"]
+    restoration, true = example.objective, example.batch.images["clean"]
     stacks = {
         "shown": example.views.images["partial"],
         "restored": restoration.restored(example.features),

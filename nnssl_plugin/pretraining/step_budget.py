@@ -110,7 +110,7 @@ def describe_budget(budget: StepBudget, settings: PretrainingSettings, world: in
     """What a step of the run is made of, in a line, and a line for each thing that does not fit."""
     what = {"plans": "", "patients": " of different patients"}
     patches = [
-        f"{p.patches} {'patch' if p.patches == 1 else 'patches'} of {' x '.join(map(str, p.patch_size))} voxels{what[kind]}"
+        f"{p.patches} patch{'es' * (p.patches > 1)} of {' x '.join(map(str, p.patch_size))} voxels{what[kind]}"
         for kind, p in budget.kinds.items()
     ]
     lines = [f"{' and '.join(patches)} a step, at {budget.cost:.2f} times the cost of a supervised step of these plans"]

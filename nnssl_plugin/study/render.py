@@ -7,11 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.evaluation.metrics_version import refuse_mixed_versions
 from nnssl_plugin.files import read_json, write_text
 from nnssl_plugin.report.case_pictures import losses_and_gains, run_pictures
 from nnssl_plugin.report.figures import strips
-from nnssl_plugin.report.page import details, page, paragraph, picture, section, table
+from nnssl_plugin.report.page import details, joined, listing, page, paragraph, picture, section, table
 from nnssl_plugin.report.table_text import Table
 from nnssl_plugin.runs.output import clock
 from nnssl_plugin.study.learning_curves import learning_curves
@@ -28,13 +31,14 @@ def render(folder: Path) -> str:
         The main table as text, and where the rest is.
 
     Raises:
-        InputError: the folder is not a study's.
+        InputError: the folder is not a study's, or its runs were scored by different versions of the metrics.
     """
     description = folder / "study.json"
     if not description.is_file():
         raise InputError(f"{folder} is not a study's folder: it has no study.json")
     study = read_json(description)
     scores = read_scores(folder, study["runs"])
+    refuse_mixed_versions({folder / "evaluation" / f"{name}.json": one for name, one in scores.items()})
     cells = summarise(study["runs"], scores, study["controls"])
     results = result_table(cells)
     needed = needed_table(cells)
@@ -109,12 +113,11 @@ def _page(
     parts.append(_runs(folder, study))
     declaration = folder / "study.yaml"
     if declaration.is_file():
-        source = declaration.read_text(encoding="utf-8").replace("&", "&amp;").replace("<", "&lt;")
-        parts.append(section("The study file", f"<pre><code>{source}</code></pre>"))
+        parts.append(section("The study file", listing(declaration.read_text(encoding="utf-8"))))
     return page(f"Study {study['name']}", f"{study['dataset']}, {study['configuration']}", *parts)
 
 
-def _cases(study: dict[str, Any], scores: Mapping[str, Any], cells: Sequence[Cell]) -> str:
+def _cases(study: dict[str, Any], scores: Mapping[str, Any], cells: Sequence[Cell]) -> Markup:
     """Dice of every case, and pictures of where the best recipe loses and gains most against its control."""
     runs = {run["name"]: run for run in study["runs"] if run["name"] in scores}
     regions = next(iter(scores.values()))["regions"]
@@ -129,10 +132,10 @@ def _cases(study: dict[str, Any], scores: Mapping[str, Any], cells: Sequence[Cel
     if gains:
         best = max(gains, key=lambda cell: cell.difference.mean if cell.difference else 0.0)
         parts.append(_gains(best, runs, scores, study["controls"]))
-    return "".join(parts)
+    return joined(parts)
 
 
-def _gains(cell: Cell, runs: Mapping[str, Any], scores: Mapping[str, Any], controls: Mapping[str, str]) -> str:
+def _gains(cell: Cell, runs: Mapping[str, Any], scores: Mapping[str, Any], controls: Mapping[str, str]) -> Markup:
     """Pictures of one seed and fold that the recipe and its control have both."""
     for name, run in runs.items():
         if (arm_title(run), run["labels"]) != (cell.arm, cell.labels):
@@ -145,10 +148,10 @@ def _gains(cell: Cell, runs: Mapping[str, Any], scores: Mapping[str, Any], contr
             shown = losses_and_gains(ours["cases"], theirs["cases"], cell.region)
             title = f"Where {cell.arm} loses and gains most against {control['arm']}: {cell.labels}, seed {run['seed']}"
             return run_pictures(shown, title, {control["arm"]: theirs, cell.arm: ours})
-    return ""
+    return Markup("")
 
 
-def _runs(folder: Path, study: dict[str, Any]) -> str:
+def _runs(folder: Path, study: dict[str, Any]) -> Markup:
     rows = []
     for run in study["runs"]:
         path = folder / "runs" / f"{run['name']}.json"

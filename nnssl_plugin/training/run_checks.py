@@ -10,9 +10,11 @@ from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint
+from nnssl_plugin.checkpoints.recorded import recorded_section
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.nnunet.dataset_json import is_unlabelled
+from nnssl_plugin.nnunet.dataset_json import is_pseudo_labelled, is_unlabelled
 from nnssl_plugin.nnunet.environment import check_nnunet, folder_of
+from nnssl_plugin.settings.earlier_version import finetuning_of_today
 from nnssl_plugin.settings.settings import FinetuningSettings, PretrainingSettings, Settings, settings_from_plans
 
 # Where nnU-Net's `init_args` of a checkpoint hold the record of the run.
@@ -42,11 +44,16 @@ def check_run(plans: Mapping[str, Any], configuration: str, dataset_json: Mappin
 
 
 def refuse_unlabelled(dataset_json: Mapping[str, Any], dataset: str) -> None:
-    """Refuse a data set whose labels are placeholders.
+    """Refuse a data set whose labels are placeholders, or predictions of models.
 
     Raises:
         InputError: it is one.
     """
+    if is_pseudo_labelled(dataset_json):
+        raise InputError(
+            f"{dataset} is pseudo-labelled: its labels are predictions of models. Train SSLSelfTrainTrainer on the labelled "
+            "data set, with finetuning.pseudo_labels naming this one"
+        )
     if is_unlabelled(dataset_json):
         raise InputError(
             f"{dataset} is unlabelled: its labels are placeholders, and a network trained on them is useless. Pre-train "
@@ -87,8 +94,8 @@ def refuse_finished_run(output_folder: Path, record: Mapping[str, Any]) -> None:
     final = output_folder / "checkpoint_final.pth"
     if not final.is_file():
         return
-    finished = read_checkpoint(final, mmap=True)["init_args"]
-    changed = differences(finished.get(RECORD, {}), record)
+    finished = recorded_section(read_checkpoint(final, mmap=True), "init_args", RECORD)
+    changed = differences(finished, record)
     if changed:
         raise InputError(
             f"{output_folder} holds a finished run that differs in {', '.join(changed)} and would be overwritten. Make a "
@@ -107,7 +114,10 @@ def refuse_other_settings(
         InputError: they differ; the message names in what.
     """
     now = asdict(settings)
-    before = {key: value for key, value in init_args.get(RECORD, {}).items() if key in now}
+    recorded = recorded_section(init_args, RECORD)
+    if isinstance(settings, FinetuningSettings):
+        recorded = finetuning_of_today(recorded)
+    before = {key: value for key, value in recorded.items() if key in now}
     changed = differences(_filled(before, asdict(type(settings)())), now)
     if before and changed:
         raise InputError(
