@@ -59,6 +59,7 @@ def test_a_batch_of_what_an_objective_needs_is_enough(name: str, axes: int) -> N
         denormalized_target=whole.denormalized_target if "denormalized" in needs.images else None,
         second=whole.second if needs.second_crop else None,
         coordinates=whole.coordinates if needs.second_crop else None,
+        supervoxels=whole.supervoxels if needs.supervoxels else None,
         cases=[],
     )
     views = objective.draw_views(needed, torch.Generator().manual_seed(0))

@@ -14,6 +14,7 @@ from nnssl_plugin.data.case_index import open_image
 from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.data.foreground import foreground_mask
 from nnssl_plugin.data.patch_position import draw_patch_position
+from nnssl_plugin.data.supervoxels import look_up
 from nnssl_plugin.transforms.augmentation import Augmentation
 from nnssl_plugin.transforms.denormalization import DenormalizationTransform
 
@@ -30,6 +31,7 @@ class PatchRequest:
         patches: in a step of this process.
         images: what of each patch.
         second_crop, neighbours: see `nnssl_plugin.objectives.needs.Needs`.
+        supervoxels: whether the cases have them, and patches get them.
     """
 
     patch_size: tuple[int, ...]
@@ -37,6 +39,7 @@ class PatchRequest:
     images: tuple[Image, ...]
     second_crop: bool = False
     neighbours: int = 0
+    supervoxels: bool = False
 
 
 class PatchSampler:
@@ -111,6 +114,11 @@ class PatchSampler:
             data = torch.cat([neighbours[request.neighbours], data[slices * channels :]])
         if request.second_crop:
             result["coordinates"] = data[channels:].clone()
+        if request.supervoxels:
+            places = data[channels:].numpy()
+            if self.flat:
+                places = np.stack([np.full_like(places[0], start[0]), *places])
+            result["supervoxels"] = torch.from_numpy(look_up(record, image.shape[1:], places)).long()[None]
         clean = data[:channels]
         for name, values in self._images(clean, outside, record, patient).items():
             # Augmentation adds noise to a missing modality; it stays constant.
@@ -157,7 +165,7 @@ class PatchSampler:
                 else np.nan_to_num(crop_and_pad_nd(image, [[z, z + 1], *box[1:]], pad_value=np.nan))
                 for z in inside
             ]
-        if request.second_crop:
+        if request.second_crop or request.supervoxels:
             grid = np.meshgrid(*(np.arange(low, high) for low, high in box), indexing="ij")
             parts.append(np.stack(grid[-len(request.patch_size) :]).astype(crop.dtype))
         return np.concatenate(parts), mask

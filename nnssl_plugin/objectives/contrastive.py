@@ -2,20 +2,18 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from nnssl_plugin.data.batch import PretrainingBatch
 from nnssl_plugin.networks.heads import mlp
-from nnssl_plugin.objectives.gather import gather_rows
 from nnssl_plugin.objectives.info_nce import PatientInfoNCE
 from nnssl_plugin.objectives.modality_pair import Pairs, draw_modality_pair
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.objectives.objective import Features, NetworkShape, Objective, ObjectiveResult, Views
 from nnssl_plugin.objectives.pair_losses import Reducer, mean_of_pairs
-from nnssl_plugin.objectives.representation import alignment, retrieval_top1, uniformity
+from nnssl_plugin.objectives.patient_contrast import contrast_patients, embed_patches
 from nnssl_plugin.settings.validation import STRICT
 
 
@@ -70,23 +68,9 @@ class CrossModalContrast(Objective):
 
     def embed(self, features: Features) -> Tensor:
         """`[B, D]`, unit vectors of one view."""
-        bottleneck = features.encoder[-1]
-        pooled = bottleneck.mean(dim=tuple(range(2, bottleneck.ndim)))
-        with torch.autocast(bottleneck.device.type, enabled=False):
-            return F.normalize(self.projection(pooled.float()), dim=1)
+        return embed_patches(self.projection, features)
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
         """InfoNCE; alignment, uniformity and cross-modal retrieval beside chance."""
-        first, second = (gather_rows(self.embed(features[name])) for name in ("source", "target"))
-        patient, valid = gather_rows(batch.patient), gather_rows(views.targets["valid"])
-        embeddings = torch.cat([first, second])
-        loss = self.reducer(self.loss(embeddings, patient.repeat(2), valid.repeat(2)))
-        with torch.no_grad(), torch.autocast(embeddings.device.type, enabled=False):
-            hit, chance = retrieval_top1(first, second, patient, valid)
-            metrics = {
-                "retrieval": hit,
-                "retrieval_chance": chance,
-                "alignment": alignment(first, second, valid),
-                "uniformity": uniformity(embeddings, patient.repeat(2), valid.repeat(2)),
-            }
-        return ObjectiveResult(loss, {"info_nce": loss}, metrics)
+        first, second = (self.embed(features[name]) for name in ("source", "target"))
+        return contrast_patients(first, second, batch.patient, views.targets["valid"], self.loss, self.reducer)

@@ -22,6 +22,7 @@ class Needs:
         decoder_stages: decoder stages its loss looks at, −1 the last, at full resolution.
         second_crop: a second patch of the same case that overlaps the first, and the coordinates of both.
         neighbours: slices or frames on each side of a patch; in 2d configurations only.
+        supervoxels: of every patch, as large on average as a cube of this edge in voxels; 0: none.
         side_data: reads what belongs to a case beside its images, in the loader's worker processes: tensors of the same
             shapes for every case. It must be a function of a module, so that it can be sent to a worker.
         modalities: fewest modalities of a data set, and of the cases that it learns from.
@@ -36,6 +37,7 @@ class Needs:
     decoder_stages: tuple[int, ...] = ()
     second_crop: bool = False
     neighbours: int = 0
+    supervoxels: int = 0
     side_data: Callable[[CaseRecord], Mapping[str, Tensor]] | None = None
     modalities: int = 1
     patients: int = 1

@@ -1,4 +1,3 @@
-from collections.abc import Mapping
 from typing import Annotated
 
 import torch
@@ -7,11 +6,9 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from nnssl_plugin.data.batch import PretrainingBatch
-from nnssl_plugin.networks.contextual_fusion import CONVOLUTIONS
 from nnssl_plugin.objectives.hidden_cubes import hidden_cubes
-from nnssl_plugin.objectives.needs import Needs
-from nnssl_plugin.objectives.objective import Features, NetworkShape, Objective, ObjectiveResult, Views
-from nnssl_plugin.objectives.weighted_mean import mean_per_patch
+from nnssl_plugin.objectives.inpainting import Inpainting
+from nnssl_plugin.objectives.objective import NetworkShape
 from nnssl_plugin.settings.validation import STRICT
 
 
@@ -30,7 +27,7 @@ class RestorationSettings:
     shown_weight: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
-class MosaicRestoration(Objective):
+class MosaicRestoration(Inpainting):
     """Mosaic restoration: restore all modalities of a patch from a partial view of them (ours, methods.md 5).
 
     The patch is cut into cubes; in each cube each modality is shown or hidden independently. What is shown stands in
@@ -45,44 +42,10 @@ class MosaicRestoration(Objective):
     Settings = RestorationSettings
 
     def __init__(self, settings: RestorationSettings, network: NetworkShape) -> None:
-        super().__init__()
-        self.settings = settings
-        self.modalities = network.modalities
-        convolution = CONVOLUTIONS[len(network.patch_size)]
-        self.output = convolution(network.decoder_features[-1], len(network.modalities), 1)
+        super().__init__(settings, network)
+        self.shown_weight = settings.shown_weight
 
-    @classmethod
-    def needs(cls, settings: RestorationSettings) -> Needs:
-        """One view of the plans' own patches through encoder and decoder. One modality is restored from its surroundings."""
-        return Needs("plans", ("augmented", "clean"), views=1, decoder_stages=(-1,))
-
-    def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
-        """The patch with every modality hidden in part of the cubes."""
-        images = batch.images["augmented"]
-        visible = hidden_cubes(images.shape, self.settings.cube_size, self.settings.shown, generator, images.device)
-        return Views({"partial": images * visible}, {"visible": visible})
-
-    def restored(self, features: Mapping[str, Features]) -> Tensor:
-        """`[B, C, *P]`."""
-        restored: Tensor = self.output(features["partial"].decoder[-1])
-        return restored
-
-    def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
-        """Weighted squared error, each patch counting the same; that of hidden voxels beside that of predicting the mean."""
-        images = batch.images["clean"]
-        present = batch.present.view(*batch.present.shape, *[1] * (images.ndim - 2))
-        scored = batch.foreground & present
-        visible = views.targets["visible"]
-        error = (self.restored(features).float() - images).square()
-        weights = torch.where(visible, self.settings.shown_weight, 1.0) * scored
-        loss = mean_per_patch(error, weights).mean()
-        with torch.no_grad():
-            hidden = (scored & ~visible).float()
-            # What predicting each patch's foreground mean would cost, the figure that "restored" has to beat.
-            axes = tuple(range(2, images.ndim))
-            mean = (images * scored).sum(axes, keepdim=True) / scored.sum(axes, keepdim=True).clamp(min=1)
-            metrics = {
-                "hidden_error": mean_per_patch(error, hidden).mean(),
-                "hidden_error_chance": mean_per_patch((images - mean).square(), hidden).mean(),
-            }
-        return ObjectiveResult(loss, {"squared_error": loss}, metrics)
+    def visible(self, batch: PretrainingBatch, generator: torch.Generator) -> Tensor:
+        """Whole cubes, of each modality by itself."""
+        settings, shape = self.settings, batch.images["augmented"].shape
+        return hidden_cubes(shape, settings.cube_size, settings.shown, generator, batch.foreground.device)

@@ -16,6 +16,8 @@ PLOTS: dict[str, Callable[[Example], Figure]] = {
     "contrastive": plot_patient_similarity,
     "local_contrastive": plot_place_similarity,
     "restoration": plot_restored,
+    "supervoxel": plot_restored,
+    "mae": plot_restored,
 }
 
 

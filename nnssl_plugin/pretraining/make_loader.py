@@ -48,6 +48,7 @@ def make_loader(
             tuple(dict.fromkeys([*measured, *(image for need in needs.values() for image in need.images)])),
             any(need.second_crop for need in needs.values()),
             max(need.neighbours for need in needs.values()),
+            any(need.supervoxels for need in needs.values()),
         )
         transforms = augmentation(own.patch_size)
         samplers[kind] = PatchSampler(request, run.settings.minimum_foreground, denormalization, transforms, augment)

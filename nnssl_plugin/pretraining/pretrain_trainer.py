@@ -21,6 +21,7 @@ from nnssl_plugin.checkpoints.provenance import digest
 from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.data.cohort import gather_cohort
 from nnssl_plugin.data.loader import PretrainingDataLoader, in_worker_processes
+from nnssl_plugin.data.supervoxels import with_supervoxels
 from nnssl_plugin.pretraining.active_objectives import check_cohort
 from nnssl_plugin.pretraining.checkpoint import pretraining_checkpoint, restore_step
 from nnssl_plugin.pretraining.epoch import BEST_MEASURE, EpochLog
@@ -123,7 +124,7 @@ class PretrainTrainer(nnUNetTrainer):
     def cohort(self) -> list[CaseRecord]:
         """The cases of this run."""
         training, validation = self.do_split()
-        return gather_cohort(
+        records = gather_cohort(
             self.plans_manager.plans,
             self.configuration_manager.data_identifier,
             self.dataset_json,
@@ -134,6 +135,10 @@ class PretrainTrainer(nnUNetTrainer):
             self.local_rank,
             self.world_size,
         )
+        edge = max(need.supervoxels for need in self.run.needs.values())
+        if not edge:
+            return records
+        return with_supervoxels(records, edge, self.run.configuration.spacing, self.local_rank, self.world_size)
 
     def make_loader(self, augment: bool) -> PretrainingDataLoader:
         """Loader over the cohort, in this process."""
