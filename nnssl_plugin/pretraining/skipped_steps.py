@@ -33,8 +33,8 @@ def step_if_finite(total: Tensor, optimizer: torch.optim.Optimizer, scaler: torc
     if dist.is_initialized():
         dist.all_reduce(bad_loss, dist.ReduceOp.MAX)
     scale = scaler.scale(torch.ones_like(bad_loss))
-    # Also of a loss that is not finite: under DDP every process must take part.
-    scaler.scale(total).backward()
+    # Also of a loss that is not finite, as under DDP every process must take part; its gradient need not tell what it is.
+    scaler.scale(total * torch.where(bad_loss > 0, torch.nan, 1.0)).backward()
     scaler.unscale_(optimizer)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     norm = torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
