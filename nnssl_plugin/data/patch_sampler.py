@@ -96,15 +96,14 @@ class PatchSampler:
     def _patch(self, image: Any, record: CaseRecord, patient: int, start: np.ndarray) -> dict[str, Tensor]:
         request, channels = self.request, len(record.present)
         stack, mask = self._read(image, record, start - (self.read_size - self.patch_size) // 2)
-        # nnU-Net's transforms carry a mask along in the segmentation's place: −1 is outside.
-        outside = torch.from_numpy(np.where(mask, 0, -1).astype(np.int16))[None]
-        data = torch.from_numpy(stack).float()
+        data, inside = torch.from_numpy(stack).float(), torch.from_numpy(mask.astype(np.int16))[None]
         if self.flat:
-            data, outside = data[:, 0], outside[:, 0]
-        sample = {"image": data, "segmentation": outside}
+            data, inside = data[:, 0], inside[:, 0]
         if self.augment:
-            sample = self.augmentation.spatial(**sample)
-        data, outside = sample["image"], sample["segmentation"]
+            moved = self.augmentation.spatial(image=data, segmentation=self._without_rim(inside))
+            data, inside = moved["image"], moved["segmentation"]
+        # nnU-Net's intensity transforms want −1 outside a mask, but its spatial ones give 0 to what was not read.
+        outside = inside - 1
         shown = torch.from_numpy(record.present).view(-1, *[1] * (data.ndim - 1))
         result: dict[str, Tensor] = {"foreground": outside >= 0}
         if request.neighbours:
@@ -124,6 +123,13 @@ class PatchSampler:
             # Augmentation adds noise to a missing modality; it stays constant.
             result[name] = values * shown if name.startswith("images/") else values
         return result
+
+    def _without_rim(self, inside: Tensor) -> Tensor:
+        """No foreground on the rim of what is read: spatial transforms blend it with the nothing beyond."""
+        for axis, (read, size) in enumerate(zip(self.read_size[::-1], self.patch_size[::-1], strict=True), start=1):
+            if read > size:
+                inside.index_fill_(inside.ndim - axis, torch.tensor([0, int(read) - 1]), 0)
+        return inside
 
     def _images(self, clean: Tensor, outside: Tensor, record: CaseRecord, patient: int) -> dict[str, Tensor]:
         """The images asked for, each with memory of its own: intensities change in place."""

@@ -10,11 +10,10 @@ from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.pretraining.epoch import BEST_MEASURE
 from nnssl_plugin.pretraining.run import PretrainingRun
 from nnssl_plugin.pretraining.step import PretrainingStep
+from nnssl_plugin.training.run_checks import RECORD
 
 
-def pretraining_checkpoint(
-    step: PretrainingStep, run: PretrainingRun, of_trainer: Mapping[str, Any], **described: Any
-) -> dict[str, Any]:
+def pretraining_checkpoint(step: PretrainingStep, run: PretrainingRun, of_trainer: Mapping[str, Any]) -> dict[str, Any]:
     """The complete stock network, on the CPU, what it is made of, and what is needed to resume.
 
     Readable by `torch.load(…, weights_only=True)`, by stock `-pretrained_weights` and, through its adaptation plan, by
@@ -24,9 +23,9 @@ def pretraining_checkpoint(
         step: of the run.
         run: what it does.
         of_trainer: entries that nnU-Net's own checkpoints have, as the trainer keeps them.
-        described: what else the provenance says of the run.
     """
     network, state = step.network.network, step.state()
+    arguments = of_trainer["init_args"]
     record = provenance(
         of_trainer["trainer_name"],
         run.plans["dataset_name"],
@@ -36,7 +35,9 @@ def pretraining_checkpoint(
         further_datasets=list(run.settings.datasets),
         objectives={name: section.weight for name, section in run.active.items()},
         iterations_per_epoch=run.settings.iterations_per_epoch,
-        **described,
+        fold=arguments["fold"],
+        epochs=of_trainer["current_epoch"],
+        initial_weights=arguments.get(RECORD, {}).get("initial_weights", "none"),
         encoder_sha256=digest(network.encoder.parameters()),
     )
     content = {

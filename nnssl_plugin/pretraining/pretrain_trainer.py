@@ -29,9 +29,9 @@ from nnssl_plugin.pretraining.make_loader import make_loader
 from nnssl_plugin.pretraining.make_step import make_step
 from nnssl_plugin.pretraining.pretext_logger import PretextLogger
 from nnssl_plugin.pretraining.report_pretext import report_pretext
-from nnssl_plugin.pretraining.run import pretraining_run
+from nnssl_plugin.pretraining.run import describe_run, pretraining_run
 from nnssl_plugin.pretraining.step import PretrainingStep
-from nnssl_plugin.pretraining.step_budget import describe_budget, patches_of_process
+from nnssl_plugin.pretraining.step_budget import patches_of_process
 from nnssl_plugin.training.run_checks import (
     RECORD,
     check_run,
@@ -177,11 +177,7 @@ class PretrainTrainer(nnUNetTrainer):
             refuse_finished_run(Path(self.output_folder), record)
             self.my_init_kwargs[RECORD] = record
             self.step.start()
-        patients = len({record.patient for record in self.cohort})
-        self.print_to_log_file(
-            f"Pre-training on {len(self.cohort)} cases of {patients} patients, no labels: {self.run.recipe}"
-        )
-        for line in describe_budget(self.run.budget, self.settings, self.world_size):
+        for line in describe_run(self.run, self.cohort, self.world_size):
             self.print_to_log_file(line)
         # Patches and views of each process's own; a resumed run must not draw those of the first epochs again.
         seed = start_seed(self.seed, self.local_rank, self.current_epoch)
@@ -233,26 +229,21 @@ class PretrainTrainer(nnUNetTrainer):
 
     def save_checkpoint(self, filename: str) -> None:
         """Write the complete stock network, on the CPU, with everything needed to resume beside it."""
-        if self.local_rank != 0:
-            return
         if self.disable_checkpointing:
             self.print_to_log_file("No checkpoint written, checkpointing is disabled")
             return
-        epochs = self.current_epoch + 1
+        self.last_good = filename
+        if self.local_rank != 0:
+            return
         of_trainer = {
             "logging": self.logger.get_checkpoint(),
             "_best_ema": self._best_ema,
-            "current_epoch": epochs,
+            "current_epoch": self.current_epoch + 1,
             "init_args": self.my_init_kwargs,
             "trainer_name": type(self).__name__,
             "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
         }
-        weights = self.my_init_kwargs.get(RECORD, {}).get("initial_weights", "none")
-        content = pretraining_checkpoint(
-            self.step, self.run, of_trainer, fold=self.fold, epochs=epochs, initial_weights=weights
-        )
-        save_atomically(content, filename)
-        self.last_good = filename
+        save_atomically(pretraining_checkpoint(self.step, self.run, of_trainer), filename)
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
         """Resume: network, heads, teacher, optimiser, scaler, log and random state."""

@@ -1,13 +1,14 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
+from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.nnunet.dataset_json import channel_names
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.pretraining.active_objectives import active_objectives, check_objectives, needs_of, recipe_of
-from nnssl_plugin.pretraining.step_budget import StepBudget, step_budget
+from nnssl_plugin.pretraining.step_budget import StepBudget, describe_budget, step_budget
 from nnssl_plugin.settings.settings import PretrainingSettings
 
 
@@ -53,3 +54,10 @@ def pretraining_run(
     needs = needs_of(active)
     budget = step_budget(settings, needs, planned, len(modalities))
     return PretrainingRun(plans, configuration, planned, modalities, settings, active, needs, budget)
+
+
+def describe_run(run: PretrainingRun, cohort: Sequence[CaseRecord], world: int) -> list[str]:
+    """What a run of `world` processes is about to do, in lines for its log."""
+    patients = len({record.patient for record in cohort})
+    what = f"Pre-training on {len(cohort)} cases of {patients} patients, no labels: {run.recipe}"
+    return [what, *describe_budget(run.budget, run.settings, world)]

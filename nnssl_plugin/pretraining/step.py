@@ -115,7 +115,8 @@ class PretrainingStep:
             "heads": dict(self.network.objectives.state_dict()),
             "teacher": None if teacher is None else dict(teacher.state_dict()),
             "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
+            # Elsewhere the scaler stays at 1, which would stay on a GPU too.
+            "scaler": self.scaler.state_dict() if self.device.type == "cuda" else None,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -128,7 +129,7 @@ class PretrainingStep:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.network.teacher is not None:
             self.network.teacher.load_state_dict(state["teacher"])
-        if state["scaler"]:
+        if state["scaler"] and self.device.type == "cuda":
             self.scaler.load_state_dict(state["scaler"])
 
 
