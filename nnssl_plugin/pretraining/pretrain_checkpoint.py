@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 from nnssl_plugin import __version__
 from nnssl_plugin.checkpoints.checkpoint_file import random_state, to_plain
 from nnssl_plugin.checkpoints.nnssl_format import ADAPTATION_PLAN, adaptation_plan
-from nnssl_plugin.checkpoints.provenance import citations_of, digest, provenance
+from nnssl_plugin.checkpoints.provenance import citations_of, provenance, weights_sha256
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.objectives.registry import OBJECTIVES
 
@@ -33,7 +33,7 @@ def pretraining_checkpoint(trainer: "PretrainTrainer") -> dict[str, Any]:
         objectives={name: section.weight for name, section in trainer.active_objectives.items()},
         epochs=trainer.current_epoch + 1,
         iterations_per_epoch=trainer.num_iterations_per_epoch,
-        encoder_sha256=digest(trainer.network.encoder.parameters()),
+        encoder_sha256=weights_sha256(trainer.network.encoder.parameters()),
     )
     content = {
         "network_weights": dict(trainer.network.state_dict()),

@@ -47,14 +47,8 @@ from nnssl_plugin.pretraining.skipped_steps import (
     stop_where_most_are_skipped,
 )
 from nnssl_plugin.settings.settings import PretrainingSettings
-from nnssl_plugin.training.run_checks import (
-    RECORD,
-    check_run,
-    refuse_cascade,
-    refuse_finished_run,
-    refuse_other_settings,
-    run_record,
-)
+from nnssl_plugin.training.run_checks import check_run, refuse_cascade
+from nnssl_plugin.training.run_record import RECORD, refuse_finished_run, refuse_other_settings, run_record
 from nnssl_plugin.training.seeding import seed_everything, start_seed
 from nnssl_plugin.transforms.augmentation import stock_augmentation
 from nnssl_plugin.transforms.denormalization import DenormalizationTransform
