@@ -8,10 +8,10 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from torch import Tensor, nn
 
 from nnssl_plugin.data.batch import PretrainingBatch
-from nnssl_plugin.networks.pretraining_network import PretrainingNetwork
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.objectives.objective import Features, NetworkShape, Objective, ObjectiveResult, Views
 from nnssl_plugin.objectives.registry import OBJECTIVES
+from nnssl_plugin.pretraining.pretraining_network import PretrainingNetwork
 from tests.batches import NAMES
 from tests.synthetic import architecture
 

@@ -4,9 +4,9 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
 from nnssl_plugin.data.batch import PretrainingBatch
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.networks.pretraining_network import PretrainingNetwork
 from nnssl_plugin.objectives.distillation import DenseDistillation, DistillationSettings
 from nnssl_plugin.objectives.objective import Features, NetworkShape
+from nnssl_plugin.pretraining.pretraining_network import PretrainingNetwork
 from tests.batches import make_batch, network_shape
 from tests.synthetic import architecture
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from nnssl_plugin.networks.pretraining_network import PretrainingNetwork
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.planning.fused_network import with_contextual_fusion
+from nnssl_plugin.pretraining.pretraining_network import PretrainingNetwork
 from tests.batches import make_batch
 from tests.pretraining_networks import stock_network, with_objectives, with_toys
 from tests.synthetic import make_plans

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nnssl_plugin.networks.pretraining_network import PretrainingNetwork
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.pretraining.optimizer import adamw
+from nnssl_plugin.pretraining.pretraining_network import PretrainingNetwork
 from nnssl_plugin.pretraining.step import PretrainingStep
 from tests.batches import loaded, make_batch
 from tests.pretraining_networks import stock_network, with_objectives, with_toys

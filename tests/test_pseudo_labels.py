@@ -16,6 +16,7 @@ from nnunetv2.run.run_training import get_trainer_from_args
 from nnssl_plugin.cli import main
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.nnunet.trainers_folder import trainers_folder
+from nnssl_plugin.planning.fused_network import with_contextual_fusion
 from nnssl_plugin.pseudo_labels.agreement import agreement, confidence
 from nnssl_plugin.pseudo_labels.dataset_folder import TABLE
 from nnssl_plugin.pseudo_labels.ensemble import Ensemble
@@ -61,7 +62,8 @@ def teacher(folder: Path, plans: str = "Tiny", fold: int = 0, seed: int = 0, net
     torch.manual_seed(seed)
     trainer.initialize()
     trainer.current_epoch = 0
-    trainer.inference_allowed_mirroring_axes = (0, 1, 2)
+    # Mirrored predictions take eight times as long.
+    trainer.inference_allowed_mirroring_axes = None
     output = Path(trainer.output_folder)
     trainer.save_checkpoint(str(output / "checkpoint_final.pth"))
     shutil.copy(base / "dataset.json", output.parent)
@@ -130,7 +132,10 @@ def test_the_models_own_data_set_gives_what_no_model_saw(folder: Path) -> None:
         find_unlabelled(NAME, teachers, taught)
 
 
-def test_bad_input_is_said_before_any_work(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_said_before_any_work(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     first = teacher(folder)
     other = folder / "nnUNet_results" / "Dataset904_Other" / first.parent.name
     shutil.copytree(first.parent, other)
@@ -138,6 +143,8 @@ def test_bad_input_is_said_before_any_work(folder: Path, capsys: pytest.CaptureF
     for file in ("splits_final.json", "dataset.json"):
         shutil.copy(folder / "nnUNet_preprocessed" / NAME / file, folder / "nnUNet_preprocessed" / "Dataset904_Other")
     write_raw(folder, "Dataset905_Channels", [20], channels=2)
+    damaged = teacher(folder, "Damaged")
+    (damaged / "checkpoint_final.pth").write_bytes(b"PK")
     unknown = first.parent / "fold_7"
     shutil.copytree(first, unknown)
     for folds, options, cases_of, message in (
@@ -146,6 +153,8 @@ def test_bad_input_is_said_before_any_work(folder: Path, capsys: pytest.CaptureF
         ([first, first], [], UNLABELLED, "is named twice"),
         ([first, other / "fold_0"], [], UNLABELLED, "trained with another data set"),
         ([unknown], [], UNLABELLED, "has no fold 7"),
+        ([damaged], [], UNLABELLED, "is truncated or damaged"),
+        ([first], ["-device", "cuda"], UNLABELLED, "there is no GPU here"),
         ([first], [], "999", "data set 999"),
         ([first], [], "905", "has the channels ['T1', 'T1c']"),
         ([first], ["-d", 902], UNLABELLED, "the id is taken by Dataset902_Unlabelled"),
@@ -200,6 +209,12 @@ def test_labels_table_and_mark(folder: Path, capsys: pytest.CaptureFixture[str])
     capsys.readouterr()
     assert pseudo_label(folds) == 0
     assert "nothing to do" in capsys.readouterr().out
+    # A case more: the data set is no longer what was asked for.
+    unlabelled = folder / "nnUNet_raw" / UNLABELLED / "imagesTr"
+    for channel in range(4):
+        shutil.copy(unlabelled / f"case10_{channel:04d}.nii.gz", unlabelled / f"case13_{channel:04d}.nii.gz")
+    assert pseudo_label(folds) == 2
+    assert "was made otherwise" in capsys.readouterr().err
     # Other models: never silently another data set under the same name.
     assert pseudo_label(folds[:1]) == 2
     assert "was made otherwise" in capsys.readouterr().err
@@ -261,6 +276,14 @@ def test_labels_that_were_not_written_whole_are_named(
     assert "case10.nii.gz could not be written" in capsys.readouterr().err
     assert not (folder / "nnUNet_raw" / PSEUDO).exists()
     assert not list((folder / "nnUNet_raw").glob("**/.unfinished-*case10*"))
+
+
+def test_a_network_of_the_plugin_is_found_without_the_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_dataset(folder, with_contextual_fusion(make_plans({"finetuning": TINY})))
+    fold = teacher(folder)
+    monkeypatch.delenv("nnUNet_extTrainer")
+    assert pseudo_label([fold]) == 0
+    assert len(table(folder)) == 3
 
 
 @pytest.mark.slow

@@ -11,10 +11,10 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from nnssl_plugin.data.batch import PretrainingBatch
-from nnssl_plugin.networks.pretraining_network import PretrainingNetwork
 from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.objectives.objective import NetworkShape, Objective
 from nnssl_plugin.objectives.registry import OBJECTIVES
+from nnssl_plugin.pretraining.pretraining_network import PretrainingNetwork
 from nnssl_plugin.settings.presets import PRESETS
 from nnssl_plugin.settings.settings import Settings
 from tests.batches import NAMES, make_batch, smooth_batch

@@ -27,7 +27,7 @@ from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.planning.fused_network import with_contextual_fusion
 from nnssl_plugin.pretraining.skipped_steps import GRADIENT_NORM, step_if_finite
-from nnssl_plugin.training.run_checks import RECORD
+from nnssl_plugin.training.run_record import RECORD
 from tests.synthetic import MODALITIES, NAME, brain, make_plans, write_dataset
 
 TINY = {"epochs": 2, "iterations_per_epoch": 2, "validation_iterations": 2, "save_every": 1, "seed": 3}

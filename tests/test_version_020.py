@@ -14,7 +14,7 @@ from nnssl_plugin.cli import main
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.settings.settings import settings_from_dict
-from nnssl_plugin.training.run_checks import RECORD
+from nnssl_plugin.training.run_record import RECORD
 from tests.synthetic import NAME, make_plans, write_dataset
 
 CPU = torch.device("cpu")

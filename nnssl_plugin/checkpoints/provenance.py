@@ -54,7 +54,7 @@ def citations_of(objectives: Mapping[str, Any]) -> list[Citation]:
     return [*papers, NNUNET]
 
 
-def digest(tensors: Iterable[torch.Tensor]) -> str:
+def weights_sha256(tensors: Iterable[torch.Tensor]) -> str:
     """SHA-256 over the bytes of tensors, wherever they are."""
     result = hashlib.sha256()
     for tensor in tensors:

@@ -1,4 +1,5 @@
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,16 +41,25 @@ def run(args: argparse.Namespace) -> int:
     from nnssl_plugin.pseudo_labels.ensemble import Ensemble
     from nnssl_plugin.pseudo_labels.teachers import find_teachers
     from nnssl_plugin.pseudo_labels.unlabelled_cases import find_unlabelled
+    from nnssl_plugin.runs.device import TRAINERS, Device
 
     check_nnunet()
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("-device cuda: there is no GPU here; -device cpu predicts without one")
+    # Networks of the plugin are found through it.
+    os.environ[TRAINERS] = Device().environment()[TRAINERS]
     teachers, taught = find_teachers(args.m)
     cases = find_unlabelled(dataset_name(args.cases_of), teachers, taught)
     final = folder_of("nnUNet_raw") / _name(args.d, teachers[0].dataset)
-    made_from = {"cases_of": cases.dataset, "teachers": [teacher.record() for teacher in teachers]}
+    made_from = {
+        "cases_of": cases.dataset,
+        "cases": sorted(cases.images),
+        "teachers": [teacher.record() for teacher in teachers],
+    }
     for reason, count in cases.left_out.items():
         print(f"{count} cases {reason} are left out")
     if refuse_existing(final, made_from, args.overwrite):
-        print(f"{final} is already made from these models: nothing to do")
+        print(f"{final} is already made from these models and cases: nothing to do")
         return 0
     if len(teachers) == 1:
         print("one model: there is no agreement to record")

@@ -5,7 +5,7 @@ from nnssl_plugin.errors import InputError
 from nnssl_plugin.finetuning.finetune_trainer import FinetuneTrainer
 from nnssl_plugin.finetuning.mixed_cases import MixedCases
 from nnssl_plugin.finetuning.pseudo_labelled_cases import PseudoLabelled, find_pseudo_labelled
-from nnssl_plugin.training.run_checks import RECORD
+from nnssl_plugin.training.run_record import RECORD
 
 LABELS = "pseudo_labels_sha256"
 

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint, shareable_init_args
-from nnssl_plugin.checkpoints.provenance import digest
 from nnssl_plugin.checkpoints.provenance import provenance as provenance_of
+from nnssl_plugin.checkpoints.provenance import weights_sha256
 from nnssl_plugin.checkpoints.recorded import PLUGIN, recorded_section
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.finetuning.background_plateau import LOG_KEY, plateau, predicted_foreground
@@ -16,14 +16,8 @@ from nnssl_plugin.finetuning.label_subset import label_subset
 from nnssl_plugin.finetuning.parameter_groups import unwrapped
 from nnssl_plugin.finetuning.scheduled_trainer import ScheduledTrainer
 from nnssl_plugin.nnunet.dataset_json import channel_names, patient_of
-from nnssl_plugin.training.run_checks import (
-    RECORD,
-    check_run,
-    refuse_finished_run,
-    refuse_other_settings,
-    refuse_unlabelled,
-    run_record,
-)
+from nnssl_plugin.training.run_checks import check_run, refuse_unlabelled
+from nnssl_plugin.training.run_record import RECORD, refuse_finished_run, refuse_other_settings, run_record
 from nnssl_plugin.training.seeding import seed_everything, start_seed
 
 
@@ -65,14 +59,14 @@ class SupervisedTrainer(ScheduledTrainer):
         if self.settings.seed is not None:
             seed_everything(start_seed(self.settings.seed, self.local_rank, 0))
         super().initialize()
-        self.fresh_weights = self._encoder_digest()
+        self.fresh_weights = self._encoder_sha256()
 
-    def _encoder_digest(self) -> str:
-        return digest(unwrapped(self.network).encoder.parameters())
+    def _encoder_sha256(self) -> str:
+        return weights_sha256(unwrapped(self.network).encoder.parameters())
 
     def weights_were_loaded(self) -> bool:
         """Whether `-pretrained_weights` replaced the weights this trainer initialised."""
-        return self._encoder_digest() != self.fresh_weights
+        return self._encoder_sha256() != self.fresh_weights
 
     def do_split(self) -> tuple[list[str], list[str]]:
         """nnU-Net's split, of whose training cases `finetuning.label_fraction` keeps some patients."""
@@ -95,7 +89,7 @@ class SupervisedTrainer(ScheduledTrainer):
         if not self.resumed:
             self.check_weights()
             if self.weights_were_loaded():
-                self.initial_weights = self._encoder_digest()
+                self.initial_weights = self._encoder_sha256()
             record = run_record(
                 asdict(self.settings),
                 self.configuration_manager.configuration,
@@ -185,6 +179,6 @@ class SupervisedTrainer(ScheduledTrainer):
             optimizer=self.settings.optimizer,
             label_fraction=self.settings.label_fraction,
             initial_weights=self.initial_weights,
-            encoder_sha256=self._encoder_digest(),
+            encoder_sha256=self._encoder_sha256(),
             background_only_epochs=len(plateau(self.logger.get_value(LOG_KEY, step=None))),
         )

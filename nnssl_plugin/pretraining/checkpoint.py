@@ -4,13 +4,13 @@ from typing import Any
 from nnssl_plugin import __version__
 from nnssl_plugin.checkpoints.checkpoint_file import random_state, to_plain
 from nnssl_plugin.checkpoints.nnssl_format import ADAPTATION_PLAN, adaptation_plan
-from nnssl_plugin.checkpoints.provenance import citations_of, digest, provenance
+from nnssl_plugin.checkpoints.provenance import citations_of, provenance, weights_sha256
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.pretraining.epoch import BEST_MEASURE
 from nnssl_plugin.pretraining.run import PretrainingRun
 from nnssl_plugin.pretraining.step import PretrainingStep
-from nnssl_plugin.training.run_checks import RECORD
+from nnssl_plugin.training.run_record import RECORD
 
 
 def pretraining_checkpoint(step: PretrainingStep, run: PretrainingRun, of_trainer: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def pretraining_checkpoint(step: PretrainingStep, run: PretrainingRun, of_traine
         fold=arguments["fold"],
         epochs=of_trainer["current_epoch"],
         initial_weights=arguments.get(RECORD, {}).get("initial_weights", "none"),
-        encoder_sha256=digest(network.encoder.parameters()),
+        encoder_sha256=weights_sha256(network.encoder.parameters()),
     )
     content = {
         "network_weights": dict(network.state_dict()),

@@ -5,10 +5,10 @@ import numpy as np
 import torch
 
 from nnssl_plugin.data.batch import Patches
-from nnssl_plugin.networks.pretraining_network import PretrainingNetwork
 from nnssl_plugin.objectives.objective import NetworkShape
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.pretraining.optimizer import adamw
+from nnssl_plugin.pretraining.pretraining_network import PretrainingNetwork
 from nnssl_plugin.pretraining.run import PretrainingRun
 from nnssl_plugin.pretraining.step import PretrainingStep
 from nnssl_plugin.pretraining.step_budget import PatchBudget

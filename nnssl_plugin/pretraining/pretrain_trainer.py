@@ -17,7 +17,7 @@ from nnssl_plugin.checkpoints.checkpoint_file import (
     save_atomically,
     shareable_init_args,
 )
-from nnssl_plugin.checkpoints.provenance import digest
+from nnssl_plugin.checkpoints.provenance import weights_sha256
 from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.data.cohort import gather_cohort
 from nnssl_plugin.data.loader import PretrainingDataLoader, in_worker_processes
@@ -32,14 +32,8 @@ from nnssl_plugin.pretraining.report_pretext import report_pretext
 from nnssl_plugin.pretraining.run import describe_run, pretraining_run
 from nnssl_plugin.pretraining.step import PretrainingStep
 from nnssl_plugin.pretraining.step_budget import patches_of_process
-from nnssl_plugin.training.run_checks import (
-    RECORD,
-    check_run,
-    refuse_cascade,
-    refuse_finished_run,
-    refuse_other_settings,
-    run_record,
-)
+from nnssl_plugin.training.run_checks import check_run, refuse_cascade
+from nnssl_plugin.training.run_record import RECORD, refuse_finished_run, refuse_other_settings, run_record
 from nnssl_plugin.training.seeding import seed_everything, start_seed
 from nnssl_plugin.transforms.augmentation import stock_augmentation
 
@@ -104,7 +98,7 @@ class PretrainTrainer(nnUNetTrainer):
             super().initialize()
         finally:
             self.is_ddp = in_ddp
-        self.fresh_weights = digest(self.network.encoder.parameters())
+        self.fresh_weights = weights_sha256(self.network.encoder.parameters())
 
     def _build_loss(self) -> None:
         """The objectives bring their losses along."""
@@ -167,7 +161,7 @@ class PretrainTrainer(nnUNetTrainer):
             self.initialize()
         check_cohort(self.run.active, self.cohort)
         if self.random_state_to_restore is None:
-            weights = digest(self.network.encoder.parameters())
+            weights = weights_sha256(self.network.encoder.parameters())
             record = run_record(
                 asdict(self.settings),
                 self.configuration_manager.configuration,

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from nnssl_plugin.data.batch import PretrainingBatch, batches_from_loader
-from nnssl_plugin.networks.pretraining_network import PretrainingNetwork
 from nnssl_plugin.objectives.objective import Features, ObjectiveResult, Views
+from nnssl_plugin.pretraining.pretraining_network import PretrainingNetwork
 from nnssl_plugin.pretraining.skipped_steps import SKIPPED, gradient_scaler, step_if_finite
 
 

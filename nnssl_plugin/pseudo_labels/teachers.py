@@ -7,6 +7,7 @@ from typing import Any
 
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
+from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint
 from nnssl_plugin.checkpoints.provenance import file_sha256
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.files import read_json
@@ -54,7 +55,7 @@ def find_teachers(folders: Sequence[Path]) -> tuple[list[Teacher], dict[str, Any
     """The teachers in these `fold_X` folders, and the `dataset.json` that they have in common.
 
     Raises:
-        InputError: one of them is no finished fold of nnU-Net's, is named twice, or was trained on other channels, labels
+        InputError: one of them is no finished fold of nnU-Net's, is damaged, is named twice, or was trained on other channels, labels
             or another data set than the first.
     """
     teachers: list[Teacher] = []
@@ -66,6 +67,7 @@ def find_teachers(folders: Sequence[Path]) -> tuple[list[Teacher], dict[str, Any
                 f"{folder} is no finished fold of nnU-Net's: a folder "
                 f"nnUNet_results/DATASET/TRAINER__PLANS__CONFIGURATION/fold_X that holds {FINAL} is needed"
             )
+        read_checkpoint(folder / FINAL, mmap=True)
         teacher = Teacher(model, fold, *_split(model.parent.name, fold))
         dataset_json = read_json(model / "dataset.json")
         first = first or dataset_json

@@ -16,11 +16,11 @@ from nnssl_plugin.nnunet.plans_file import configuration_of, load_plans, preproc
 from nnssl_plugin.training.run_checks import refuse_cascade
 
 # Fresh layers of an export are the same whenever it is made again.
-SEED = 12345
+FRESH_LAYERS_SEED = 12345
 
 
 @dataclass(frozen=True)
-class Target:
+class TargetNetwork:
     """Where weights go: data set (full name), plans, configuration and channel names."""
 
     dataset: str
@@ -39,7 +39,7 @@ class Target:
         plans = PlansManager(self.plans)
         configuration = plans.get_configuration(self.configuration)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
+            torch.manual_seed(FRESH_LAYERS_SEED)
             return nnUNetTrainer.build_network_architecture(
                 plans,
                 configuration,
@@ -49,7 +49,7 @@ class Target:
             )
 
 
-def find_target(name_or_id: str, plans_name: str, configuration: str) -> Target:
+def find_target_network(name_or_id: str, plans_name: str, configuration: str) -> TargetNetwork:
     """The target of this data set, plans and configuration.
 
     Raises:
@@ -61,4 +61,4 @@ def find_target(name_or_id: str, plans_name: str, configuration: str) -> Target:
     configuration_of(plans, configuration)
     refuse_cascade(plans, configuration)
     dataset_json = read_json(preprocessed_folder(dataset) / "dataset.json")
-    return Target(dataset, plans, configuration, channel_names(dataset_json), dataset_json)
+    return TargetNetwork(dataset, plans, configuration, channel_names(dataset_json), dataset_json)

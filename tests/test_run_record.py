@@ -5,7 +5,7 @@ import pytest
 
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.settings.settings import PretrainingSettings
-from nnssl_plugin.training.run_checks import RECORD, refuse_other_settings
+from nnssl_plugin.training.run_record import RECORD, refuse_other_settings
 
 
 def record(**changes: Any) -> dict[str, Any]:
