@@ -3,7 +3,6 @@
 `python dataset_conversion/brats.py …` is `nnssl_plugin convert brats …`.
 """
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,17 +10,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from nnssl_plugin.conversion.back import COMMAND
 from nnssl_plugin.conversion.brats_eras import ERAS, MODALITIES, NAMINGS, Era, Naming
-from nnssl_plugin.conversion.case import LABEL, Findings, collect_cases
-from nnssl_plugin.conversion.convert import Target, convert_cases
-from nnssl_plugin.conversion.files import files_below
+from nnssl_plugin.conversion.case import Findings, collect_cases
+from nnssl_plugin.conversion.convert import convert_cases
+from nnssl_plugin.conversion.folder_listing import files_below
 from nnssl_plugin.conversion.grades import grades_of_folders, with_grades
+from nnssl_plugin.conversion.label_scheme import LABEL
+from nnssl_plugin.conversion.options import ConversionOptions
+from nnssl_plugin.conversion.published_values import COMMAND
 from nnssl_plugin.conversion.scan import Channel, ImageFile, Scan
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.files import read_json
+from nnssl_plugin.images.image_file import ending_of
 
 # BraTS 2020 was released with one segmentation under another name.
 MISNAMED = {"W39_1998.09.19_Segm.nii": "BraTS20_Training_355_seg.nii"}
+
+
+OTHER_NAMES = (
+    "Files of any names: nnssl_plugin convert folder --modality 'T1=*_t1.nii.gz' … --label '*_seg.nii.gz' --regions brats2021, or "
+    "whichever values they have."
+)
 
 
 @dataclass(frozen=True)
@@ -35,15 +44,15 @@ class Match:
 
 
 def convert(
-    folder: Path, target: Target, era: str | None = None, labels: Literal["regions", "classes"] = "regions"
+    folder: Path, options: ConversionOptions, era: str | None = None, kind: Literal["regions", "classes"] = "regions"
 ) -> int:
     """Convert BraTS cases.
 
     Args:
         folder: searched with everything below it.
-        target: where to and how.
+        options: where to and how.
         era: key of `ERAS`; None to recognise it by names.
-        labels: regions WT, TC, ET over the values as published; or classes, recoded where the values have a gap.
+        kind: of labels: regions WT, TC, ET over the values as published; or classes, recoded where the values have a gap.
 
     Returns:
         Exit code: 0, or 1 where cases were left out.
@@ -60,26 +69,31 @@ def convert(
         raise InputError(f"no file below {folder} is named as in {chosen.title}")
     if key == "msd":
         _check_decathlon(files)
-    matches, renamed = _told_apart_by_grade(matches, folder)
+    statements = [*_other_images(files, matches)]
+    matches, renamed = _with_grade_where_names_repeat(matches, folder)
     cases, problems = collect_cases(_scans(matches), MODALITIES, lambda case: _patient_of(case, chosen))
-    cases, statements = with_grades(cases, folder, files)
+    cases, grades = with_grades(cases, folder, files)
     how = "as told by --era" if era else "recognised by the names"
     values = ", ".join(f"{value} {name}" for name, value in chosen.classes.items())
+    advice = {"advice_on_grids": "Register or resample it first"} if key == "msd" else {}
     found = Findings(
         cases,
         problems,
         MODALITIES,
-        chosen.scheme if labels == "regions" else chosen.plain_scheme,
+        chosen.scheme if kind == "regions" else chosen.plain_scheme,
         "MSDBrainTumour" if key == "msd" else f"BraTS{key}",
         COMMAND,
-        [f"era {key}, {how}: {chosen.title}; published values: {values}", *renamed, *statements],
+        [f"era {key}, {how}: {chosen.title}; published values: {values}", *renamed, *grades, *statements],
+        **advice,
     )
-    return convert_cases(found, target)
+    return convert_cases(found, options)
 
 
-def _patient_of(case: str, era: Era) -> str:
-    match = era.patient.fullmatch(case)
-    return match["patient"] if match else case
+def _patient_of(case: str, era: Era) -> str | None:
+    """None for names that are not the challenge's, which say nothing of the patient."""
+    if match := era.patient.fullmatch(case):
+        return match["patient"]
+    return case if "brats" in case.lower() else None
 
 
 def _matches(folder: Path, files: Sequence[Path]) -> Iterator[Match]:
@@ -92,17 +106,26 @@ def _matches(folder: Path, files: Sequence[Path]) -> Iterator[Match]:
                 yield Match(naming, match["case"], naming.roles[match["suffix"]], path)
 
 
-def _told_apart_by_grade(matches: Sequence[Match], folder: Path) -> tuple[list[Match], list[str]]:
+def _with_grade_where_names_repeat(matches: Sequence[Match], folder: Path) -> tuple[list[Match], list[str]]:
     """BRATS 2013 and 2015 number high-grade and low-grade cases alike: such names get the grade in front."""
     grades: dict[str, set[str]] = {}
     for match in matches:
         grades.setdefault(match.case, set()).update(grades_of_folders(match.path, folder))
-    alike = {case for case, found in grades.items() if len(found) > 1}
+    repeated = {case for case, found in grades.items() if len(found) > 1}
     named = []
     for match in matches:
         own = grades_of_folders(match.path, folder)
-        named.append(replace(match, case=f"{min(own)}_{match.case}") if match.case in alike and own else match)
-    return named, [f"{len(alike)} case ids are in HGG and in LGG: HGG_ and LGG_ put in front of them"] if alike else []
+        named.append(replace(match, case=f"{min(own)}_{match.case}") if match.case in repeated and own else match)
+    statement = f"{len(repeated)} case ids are in HGG and in LGG: HGG_ and LGG_ put in front of them"
+    return named, [statement] if repeated else []
+
+
+def _other_images(files: Sequence[Path], matches: Sequence[Match]) -> list[str]:
+    known = {match.path for match in matches}
+    others = [path for path in files if path not in known and ending_of(path.name.lower())]
+    if not others:
+        return []
+    return [f"not converted: {len(others)} images of other names, like {others[0]}; convert folder reads any names"]
 
 
 def _scans(matches: Sequence[Match]) -> Iterator[tuple[str, str, Scan]]:
@@ -119,7 +142,7 @@ def _recognised(folder: Path, matches: Sequence[Match]) -> str:
     if not matches:
         raise InputError(
             f"no file below {folder} is named as in BraTS (like CASE-t1n.nii.gz, CASE_t1ce.nii.gz, VSD.Brain.XX.O.MR_T1c.1.mha "
-            "or imagesTr/BRATS_001.nii.gz); for other names see nnssl_plugin convert folder --help"
+            f"or imagesTr/BRATS_001.nii.gz). {OTHER_NAMES}"
         )
     fits = [
         frozenset(key for key, era in ERAS.items() if match.naming in era.namings and era.cases.fullmatch(match.case))
@@ -133,10 +156,15 @@ def _recognised(folder: Path, matches: Sequence[Match]) -> str:
     if common and len(set(fits)) == 1:
         meanings = "; ".join(f"--era {key}: {_meaning(ERAS[key])}" for key in sorted(common))
         raise InputError(f"the names below {folder} do not tell what the label values mean. Say which: {meanings}")
+    if not any(fits):
+        raise InputError(
+            f"the files below {folder} are named like those of BraTS, but their cases like those of no era (like "
+            f"{matches[0].path}). {OTHER_NAMES} Or say whose label values they have: --era {{{','.join(ERAS)}}}"
+        )
     groups = Counter(" or ".join(sorted(fit)) or "no known era" for fit in fits)
     counted = ", ".join(f"{count} files of {group}" for group, count in groups.most_common())
     unknown = next((match.path for match, fit in zip(matches, fits, strict=True) if not fit), None)
-    example = f" (like {unknown})" if unknown else ""
+    example = f" (like {unknown}; {OTHER_NAMES})" if unknown else ""
     raise InputError(
         f"{folder} holds {counted}{example}: move each kind to a folder of its own and convert those one by one; where names "
         f"do not tell what the label values mean, --era {{{','.join(ERAS)}}} does"
@@ -152,10 +180,10 @@ def _check_decathlon(files: Sequence[Path]) -> None:
     for path in files:
         if path.name == "dataset.json" and (path.parent / "imagesTr").is_dir():
             try:
-                description = json.loads(path.read_text(encoding="utf-8"))
+                description = read_json(path)
                 channels = [str(description["modality"][str(i)]).lower() for i in range(4)]
                 labels = {int(value): str(name).lower() for value, name in description["labels"].items()}
-            except (ValueError, KeyError) as error:
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise InputError(f"{path} cannot be read: {error!r}") from None
             if channels != ["flair", "t1w", "t1gd", "t2w"]:
                 raise InputError(f"{path}: the channels are {channels}, not those of Task01 (FLAIR, T1w, t1gd, T2w)")

@@ -4,21 +4,21 @@
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from nnssl_plugin.conversion.case import Case, Findings, Problems
-from nnssl_plugin.conversion.convert import Target, convert_cases
+from nnssl_plugin.conversion.chaos_headers import IN_PHASE, OUT_OF_PHASE, T2, contradictions, shifts_by_rounding
+from nnssl_plugin.conversion.convert import convert_cases
 from nnssl_plugin.conversion.dataset import check_name_is_free
 from nnssl_plugin.conversion.dicom import DicomFolder, PngFolder
-from nnssl_plugin.conversion.files import files_below
+from nnssl_plugin.conversion.folder_listing import files_below
 from nnssl_plugin.conversion.label_scheme import LabelScheme
+from nnssl_plugin.conversion.options import ConversionOptions
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.images.dicom_series import ECHO_TIME_MS, FRAME_OF_REFERENCE, read_slices
 from nnssl_plugin.images.parallel import in_parallel
 
-IN_PHASE, OUT_OF_PHASE, T2 = "T1in", "T1out", "T2SPIR"
 LABELS = LabelScheme(
     {"background": 0, "liver": 1, "right kidney": 2, "left kidney": 3, "spleen": 4}, convention="CHAOS"
 )
@@ -31,9 +31,16 @@ GREY_VALUES = {
 }
 COMMAND = "nnssl_plugin convert chaos"
 T2_NAME = "CHAOST2"
+ADVICE_ON_GRIDS = (
+    "Correct the positions in its headers, or write the images and masks of the case as .nii.gz on one grid, which convert "
+    "folder reads"
+)
+ADVICE_ON_UNLABELLED = (
+    "move those without a folder Ground elsewhere and convert them by themselves, with another --t2-id"
+)
 
 
-def convert(folder: Path, target: Target, t2_id: int | None = None, t2_on_t1: bool = False) -> int:
+def convert(folder: Path, options: ConversionOptions, t2_id: int | None = None, t2_on_t1: bool = False) -> int:
     """Convert CHAOS MR.
 
     T1-DUAL in and out of phase are two registered channels with one segmentation. T2-SPIR is another scan of the
@@ -41,7 +48,7 @@ def convert(folder: Path, target: Target, t2_id: int | None = None, t2_on_t1: bo
 
     Args:
         folder: searched with everything below it.
-        target: where T1-DUAL goes and how.
+        options: where T1-DUAL goes and how.
         t2_id: data set of T2-SPIR, where it is to be one of its own.
         t2_on_t1: resample T2-SPIR onto T1-DUAL through the geometry in the headers.
 
@@ -57,24 +64,26 @@ def convert(folder: Path, target: Target, t2_id: int | None = None, t2_on_t1: bo
         raise InputError(
             f"no folder below {folder} is like MR/NUMBER/T1DUAL/DICOM_anon/InPhase or MR/NUMBER/T2SPIR/DICOM_anon (CHAOS)"
         )
-    if t2_id is not None and t2_id in (target.dataset_id, target.unlabelled_id):
+    if t2_id is not None and t2_id in (options.dataset_id, options.unlabelled_id):
         raise InputError(f"--t2-id {t2_id} is another data set's already: choose another one")
     if not t1 and t2_id is None:
         raise InputError(f"{folder} holds T2SPIR of {len(t2)} cases and no T1DUAL: give it a data set, --t2-id")
-    t2_target = replace(target, name=f"{target.name}T2" if target.name else None, unlabelled_id=None)
+    t2_options = replace(options, name=f"{options.name}T2" if options.name else None, unlabelled_id=None)
     if t2_id is not None:
-        t2_target = replace(t2_target, dataset_id=t2_id)
+        t2_options = replace(t2_options, dataset_id=t2_id)
         # Whether the data set exists already is asked when it is made: it may be from the same files.
-        check_name_is_free(t2_id, t2_target.name or T2_NAME, overwrite=True)
+        check_name_is_free(t2_id, t2_options.name or T2_NAME, overwrite=True)
     t2_by_case = {_case_name(path): path for path in t2}
     statements = [
         "slices by the positions in their headers; grey values 55-70 liver, 110-135 right kidney, 175-200 left kidney, "
         "240-255 spleen"
     ]
     if t2_on_t1:
-        modalities = (IN_PHASE, OUT_OF_PHASE, T2)
-        target = replace(target, resample_to=IN_PHASE)
-        statements.append(f"T2-SPIR resampled onto T1-DUAL where it covers {target.smallest_overlap:.0%} of it or more")
+        modalities: tuple[str, ...] = (IN_PHASE, OUT_OF_PHASE, T2)
+        options = replace(options, resample_to=IN_PHASE)
+        statements.append(
+            f"T2-SPIR resampled onto T1-DUAL where it covers {100 * options.smallest_overlap:g}% of it or more"
+        )
     else:
         modalities = (IN_PHASE, OUT_OF_PHASE)
         if t2 and t2_id is None:
@@ -84,17 +93,28 @@ def convert(folder: Path, target: Target, t2_id: int | None = None, t2_on_t1: bo
     cases, problems = _distinct([_t1_case(path, t2_by_case.get(_case_name(path)) if t2_on_t1 else None) for path in t1])
     if t2_on_t1 and (alone := sorted(t2_by_case.keys() - {_case_name(path) for path in t1})):
         problems |= {name: [f"{t2_by_case[name]} has no T1DUAL beside it to be resampled onto"] for name in alone}
-    contradictions = in_parallel(_contradictions, cases, "reading headers")
-    problems.update({case.name: found for case, found in zip(cases, contradictions, strict=True) if found})
+    against = in_parallel(contradictions, cases, "reading headers")
+    problems.update({case.name: found for case, found in zip(cases, against, strict=True) if found})
     cases = [case for case in cases if case.name not in problems]
+    statements += shifts_by_rounding(cases) + _computed_tomography(folders)
     code = 0
     if t1:
-        found = Findings(cases, problems, modalities, LABELS, "CHAOS", COMMAND, statements)
-        code = convert_cases(found, target)
+        found = Findings(cases, problems, modalities, LABELS, "CHAOS", COMMAND, statements, ADVICE_ON_GRIDS)
+        code = convert_cases(found, options)
     if t2 and t2_id is not None:
         t2_cases, t2_problems = _distinct([_t2_case(path) for path in t2])
-        found = Findings(t2_cases, t2_problems, (T2,), LABELS, T2_NAME, COMMAND, statements[:1])
-        code = max(code, convert_cases(found, t2_target))
+        found = Findings(
+            t2_cases,
+            t2_problems,
+            (T2,),
+            LABELS,
+            T2_NAME,
+            COMMAND,
+            statements[:1],
+            ADVICE_ON_GRIDS,
+            ADVICE_ON_UNLABELLED,
+        )
+        code = max(code, convert_cases(found, t2_options))
     return code
 
 
@@ -106,15 +126,15 @@ def _t1_case(t1: Path, t2: Path | None) -> Case:
     images = {IN_PHASE: DicomFolder(t1 / "DICOM_anon" / "InPhase")}
     out_of_phase = t1 / "DICOM_anon" / "OutPhase"
     if out_of_phase.is_dir():
-        images[OUT_OF_PHASE] = DicomFolder(out_of_phase)
+        images[OUT_OF_PHASE] = DicomFolder(out_of_phase, acquired_with=images[IN_PHASE])
     if t2 is not None:
         images[T2] = DicomFolder(t2 / "DICOM_anon")
-    return Case(_case_name(t1), _case_name(t1), images, _ground(t1, images[IN_PHASE]))
+    return Case(_case_name(t1), _case_name(t1), images, _ground(t1, images[IN_PHASE]), patient_known=True)
 
 
 def _t2_case(t2: Path) -> Case:
     series = DicomFolder(t2 / "DICOM_anon")
-    return Case(_case_name(t2), _case_name(t2), {T2: series}, _ground(t2, series))
+    return Case(_case_name(t2), _case_name(t2), {T2: series}, _ground(t2, series), patient_known=True)
 
 
 def _ground(sequence: Path, series: DicomFolder) -> PngFolder | None:
@@ -135,22 +155,14 @@ def _distinct(cases: Sequence[Case]) -> tuple[list[Case], Problems]:
     return [case for case in cases if case.name not in problems], problems
 
 
-def _contradictions(case: Case) -> list[str]:
-    """What the headers say against the folders: phases of one echo, sequences of different physical spaces."""
-    found = []
-    if absent := [str(scan) for scan in case.images.values() if not scan.files]:
-        return [f"there is no slice in {', '.join(absent)}"]
-    try:
-        tags = {role: read_slices(scan.files)[0].tags for role, scan in case.images.items()}
-    except InputError as error:
-        return [str(error)]
-    echoes = {role: tags[role].get(ECHO_TIME_MS) for role in (IN_PHASE, OUT_OF_PHASE) if role in tags}
-    if len(echoes) == 2 and len(set(echoes.values())) == 1 and None not in echoes.values():
-        found.append(f"InPhase and OutPhase have the same echo time, {echoes[IN_PHASE]} ms: one series twice?")
-    spaces = {role: space for role in tags if (space := tags[role].get(FRAME_OF_REFERENCE))}
-    if T2 in spaces and spaces[T2] != spaces.get(IN_PHASE, spaces[T2]):
-        found.append("T2SPIR and T1DUAL have different frames of reference in their headers: not one physical space")
-    return found
+def _computed_tomography(folders: Collection[Path]) -> list[str]:
+    found = sorted(path for path in folders if path.parent.name.upper() == "CT" and (path / "DICOM_anon") in folders)
+    if not found:
+        return []
+    return [
+        f"CT of {len(found)} cases not converted, like {found[0]}: this converter is for MR. convert folder reads the series "
+        "(--modality 'CT=*/DICOM_anon/'), but not their PNG masks"
+    ]
 
 
 if __name__ == "__main__":

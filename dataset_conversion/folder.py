@@ -8,11 +8,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from nnssl_plugin.conversion.case import LABEL, Findings
+from nnssl_plugin.conversion.case import Findings
 from nnssl_plugin.conversion.cases_table import cases_from_table
-from nnssl_plugin.conversion.convert import Target, convert_cases
+from nnssl_plugin.conversion.convert import convert_cases
 from nnssl_plugin.conversion.file_patterns import cases_by_patterns, patient_by
-from nnssl_plugin.conversion.label_scheme import LabelScheme
+from nnssl_plugin.conversion.label_scheme import LABEL, LabelScheme
+from nnssl_plugin.conversion.options import ConversionOptions
+from nnssl_plugin.conversion.sessions import hint_of_sessions
 from nnssl_plugin.errors import InputError
 
 COMMAND = "nnssl_plugin convert folder"
@@ -22,9 +24,9 @@ def convert(
     folder: Path,
     modalities: Mapping[str, str],
     label: str | None,
-    labels: LabelScheme | None,
+    label_scheme: LabelScheme | None,
     patient: str | None,
-    target: Target,
+    options: ConversionOptions,
 ) -> int:
     """Convert a folder by patterns.
 
@@ -32,10 +34,10 @@ def convert(
         folder: searched with everything below it.
         modalities: name → pattern, in channel order; see `cases_by_patterns`.
         label: pattern of the segmentations; without one all cases are unlabelled.
-        labels: what the values of the segmentations mean; None to make each value a class.
+        label_scheme: what the values of the segmentations mean; None to make each value a class.
         patient: regular expression whose first group, searched in the case name, is the patient; None if each case is
             another patient.
-        target: where to and how.
+        options: where to and how.
 
     Returns:
         Exit code: 0, or 1 where cases were left out.
@@ -50,12 +52,12 @@ def convert(
     for role, pattern in patterns.items():
         if not problems and not any(role in case.scans for case in cases):
             raise InputError(f"no file below {folder} matches {pattern!r} ({role})")
-    statements = [f"{role}: files {pattern}" for role, pattern in patterns.items()]
-    found = Findings(cases, problems, list(modalities), labels, _name_of(folder), COMMAND, statements)
-    return convert_cases(found, target)
+    statements = [f"{role}: files {pattern}" for role, pattern in patterns.items()] + hint_of_sessions(cases)
+    found = Findings(cases, problems, list(modalities), label_scheme, _name_of(folder), COMMAND, statements)
+    return convert_cases(found, options)
 
 
-def convert_table(table: Path, folder: Path, labels: LabelScheme | None, target: Target) -> int:
+def convert_table(table: Path, folder: Path, label_scheme: LabelScheme | None, options: ConversionOptions) -> int:
     """Convert what a table lists; see `cases_from_table`.
 
     Returns:
@@ -66,12 +68,17 @@ def convert_table(table: Path, folder: Path, labels: LabelScheme | None, target:
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
-    cases, problems, modalities = cases_from_table(table, folder)
-    if labels is not None and not any(case.label for case in cases):
+    listed = cases_from_table(table, folder)
+    if label_scheme is not None and not any(case.label for case in listed.cases):
         raise InputError(f"--regions and --label-name say what segmentations mean, but {table} has no row of a {LABEL}")
     statements = [f"files as listed in {table.name}; channels in the order of its rows"]
-    found = Findings(cases, problems, modalities, labels, _name_of(folder), COMMAND, statements)
-    return convert_cases(found, target)
+    if listed.ignored:
+        statements.append(f"columns not kept, because a case has several values in them: {', '.join(listed.ignored)}")
+    statements += hint_of_sessions(listed.cases)
+    found = Findings(
+        listed.cases, listed.problems, listed.modalities, label_scheme, _name_of(folder), COMMAND, statements
+    )
+    return convert_cases(found, options)
 
 
 def _name_of(folder: Path) -> str:

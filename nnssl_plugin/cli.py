@@ -2,12 +2,13 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from nnssl_plugin import __version__
 from nnssl_plugin.errors import InputError
 
-# Each command is a module with `add_arguments(parser)` and `run(args) -> int`; modules import torch only inside `run`,
-# so that `export nnUNet_extTrainer="$(nnssl_plugin trainers)"` costs nothing in a shell's start-up file.
+# Each command is a module with `add_arguments(parser)` and `run(args) -> int`. Only the one that is named is imported, so that
+# `export nnUNet_extTrainer="$(nnssl_plugin trainers)"` costs nothing in a shell's start-up file.
 COMMANDS = {
     "trainers": "print the folder that nnUNet_extTrainer must name",
     "convert": "turn a folder of scans into an nnU-Net data set",
@@ -16,6 +17,7 @@ COMMANDS = {
     "export": "adapt a checkpoint to the channels and the network of a target, for -pretrained_weights",
     "import-nnssl": "the same for a checkpoint of MIC-DKFZ's nnssl",
     "show": "say what a checkpoint or weights file is made of",
+    "pseudo-label": "label the cases of a data set with trained models, as a data set of its own, for self-training",
     "evaluate": "score predictions by the conventions of a challenge",
     "compare": "two or more evaluated runs, paired by case",
     "study": "the runs of a study file: recipes, label amounts, folds and seeds, through the real nnU-Net commands",
@@ -25,14 +27,17 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the `nnssl_plugin` command line and return its exit code (2 for a mistake in what was given)."""
+    given = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="nnssl_plugin", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    modules = {}
+    modules: dict[str, Any] = {}
     for name, summary in COMMANDS.items():
-        modules[name] = importlib.import_module(f"nnssl_plugin.commands.{name.replace('-', '_')}")
-        modules[name].add_arguments(subparsers.add_parser(name, help=summary, description=summary))
-    args = parser.parse_args(argv)
+        command = subparsers.add_parser(name, help=summary, description=summary)
+        if name in given[:1]:
+            modules[name] = importlib.import_module(f"nnssl_plugin.commands.{name.replace('-', '_')}")
+            modules[name].add_arguments(command)
+    args = parser.parse_args(given)
     try:
         return int(modules[args.command].run(args))
     except (InputError, OSError) as error:

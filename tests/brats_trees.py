@@ -51,9 +51,9 @@ def path_of(folder: Path, era: str, case: str, role: str) -> Path:
 
 
 def write_case(folder: Path, era: str, case: str, values: tuple[int, ...] | None = None) -> None:
-    """All scans of a case; each modality is `image(SEEDS[modality])`."""
+    """All scans of a case; each modality is `image(SEEDS[modality], case)`."""
     for role, seed in SEEDS.items():
-        write(path_of(folder, era, case, role), image(seed))
+        write(path_of(folder, era, case, role), image(seed, case))
     write(path_of(folder, era, case, "label"), segmentation(*(TREES[era][2] if values is None else values)))
 
 
@@ -70,7 +70,7 @@ def write_decathlon(folder: Path) -> tuple[str, str, str]:
     """Task01: 4-D images of FLAIR, T1, T1c, T2; 1 oedema, 2 non-enhancing, 3 enhancing."""
     cases = ("BRATS_001", "BRATS_002", "BRATS_003")
     for case in cases:
-        channels = [sitk.GetImageFromArray(image(SEEDS[role])) for role in ("FLAIR", "T1", "T1c", "T2")]
+        channels = [sitk.GetImageFromArray(image(SEEDS[role], case)) for role in ("FLAIR", "T1", "T1c", "T2")]
         path = folder / "imagesTr" / f"{case}.nii.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         sitk.WriteImage(sitk.JoinSeries(channels), str(path))

@@ -41,4 +41,5 @@ def commands(nnunet_folders: Path, monkeypatch: pytest.MonkeyPatch) -> "Commands
     write_dataset(nnunet_folders, make_plans(), cases=6)
     commands = Commands(nnunet_folders)
     monkeypatch.setattr(execute, "run_command", commands)
+    monkeypatch.setattr(execute, "evaluate_predictions", commands.evaluate)
     return commands

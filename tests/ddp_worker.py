@@ -1,53 +1,48 @@
 """One process of the data-parallel test: `python -m tests.ddp_worker RANK WORLD RENDEZVOUS OUTPUT`."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from nnssl_plugin.networks.pretraining_network import PretrainingNetwork
-from nnssl_plugin.objectives.objective import NetworkShape, PretrainingBatch, Views
-from nnssl_plugin.objectives.registry import OBJECTIVES
+from nnssl_plugin.data.batch import PretrainingBatch
+from nnssl_plugin.objectives.objective import Views
 from nnssl_plugin.pretraining.skipped_steps import count_skipped
-from tests.batches import NAMES, make_batch
-from tests.synthetic import architecture
+from tests.batches import make_batch
+from tests.pretraining_networks import stock_network, with_objectives
 
 SIZE = 8
 
 
-def build() -> PretrainingNetwork:
-    torch.manual_seed(0)
-    plan = architecture(2, residual=False, stages=3, features=4)
-    network = get_network_from_plans(
-        plan["network_class_name"], plan["arch_kwargs"], plan["_kw_requires_import"], 4, 2, deep_supervision=False
-    )
-    shape = NetworkShape(NAMES, (32, 32), (8, 8), (4, 8, 16), 4)
-    return PretrainingNetwork(network, {name: cls(cls.Settings(weight=1.0), shape) for name, cls in OBJECTIVES.items()})
-
-
 def share(batch: PretrainingBatch, rows: slice) -> PretrainingBatch:
-    return PretrainingBatch(
-        **{
-            key: getattr(batch, key)[rows]
-            for key in ("data", "denormalized", "denormalized_target", "foreground", "present", "patient")
-        },
+    """These patches of a batch."""
+    assert batch.denormalized_target is not None
+    assert batch.coordinates is not None
+    return replace(
+        batch,
+        images={name: image[rows] for name, image in batch.images.items()},
+        denormalized_target=batch.denormalized_target[rows],
+        foreground=batch.foreground[rows],
+        present=batch.present[rows],
+        patient=batch.patient[rows],
+        coordinates=batch.coordinates[rows],
+        second=None if batch.second is None else share(batch.second, rows),
         cases=batch.cases[rows],
     )
 
 
-def share_views(name: str, views: Views, rows: slice) -> Views:
-    # Contrasts hold all sources first, then all targets.
-    halves = OBJECTIVES[name].views_per_patch
-    images = torch.cat([half[rows] for half in views.images.chunk(halves)])
-    return Views(images, {key: value[rows] for key, value in views.targets.items()})
+def share_views(views: Views, rows: slice) -> Views:
+    """The views of these patches."""
+    parts = ({name: values[rows] for name, values in part.items()} for part in vars(views).values())
+    return Views(*parts)
 
 
 def gradients(rank: int, world: int) -> dict[str, torch.Tensor]:
     """Gradients of every parameter after one step on this process's share of the same batch and views."""
-    module = build()
+    module = with_objectives(stock_network())
     batch = make_batch(2, 4, size=SIZE)
     # Two patches of one patient, on different processes: never negatives.
     batch.patient[SIZE - 1] = 0
@@ -57,8 +52,9 @@ def gradients(rank: int, world: int) -> dict[str, torch.Tensor]:
     batch.present[0, 1:] = False
     views = {name: o.draw_views(batch, torch.Generator().manual_seed(1)) for name, o in module.objectives.items()}
     rows = slice(rank * SIZE // world, (rank + 1) * SIZE // world)
+    own = share(batch, rows)
     step = DistributedDataParallel(module) if world > 1 else module
-    total, _ = step(share(batch, rows), {name: share_views(name, view, rows) for name, view in views.items()})
+    total, _ = step({"plans": own, "patients": own}, {name: share_views(view, rows) for name, view in views.items()})
     total.backward()
     return {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
 
@@ -73,3 +69,7 @@ if __name__ == "__main__":
     spoiled = torch.eye(3)[rank]
     skipped = count_skipped([{"skipped": step, "skipped/slem": step} for step in spoiled])
     assert skipped == (world, {"slem": world}), skipped
+    if world > 1:
+        # A process that ends with its threads running is sometimes aborted.
+        dist.barrier()
+        dist.destroy_process_group()

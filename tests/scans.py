@@ -13,15 +13,15 @@ SHAPE = (6, 7, 8)
 MODALITY_SUFFIXES = ("t1n", "t1c", "t2w", "t2f")
 
 
-def image(seed: int = 0) -> np.ndarray:
-    """Noise inside a box, 0 around it."""
+def image(seed: int = 0, case: str = "") -> np.ndarray:
+    """Noise inside a box, 0 around it; other noise in every case."""
     array = np.zeros(SHAPE, np.int16)
-    array[1:-1, 2:-1, 1:-2] = np.random.default_rng(seed).integers(50, 200, (4, 4, 5))
+    array[1:-1, 2:-1, 1:-2] = np.random.default_rng([seed, *case.encode()]).integers(50, 200, (4, 4, 5))
     return array
 
 
-def segmentation(*values: int) -> np.ndarray:
-    array = np.zeros(SHAPE, np.uint8)
+def segmentation(*values: int, kind: type = np.uint8) -> np.ndarray:
+    array = np.zeros(SHAPE, kind)
     array[2, 3, 1 : 1 + len(values)] = values
     return array
 
@@ -44,7 +44,7 @@ def read(path: Path) -> np.ndarray:
 def brats_case(folder: Path, name: str, labels=(1, 2, 3), suffixes=MODALITY_SUFFIXES) -> Path:
     """A case in a folder of its own; `labels` None: without a segmentation."""
     for seed, suffix in enumerate(suffixes):
-        write(folder / name / f"{name}-{suffix}.nii.gz", image(seed))
+        write(folder / name / f"{name}-{suffix}.nii.gz", image(seed, name))
     if labels is not None:
         write(folder / name / f"{name}-seg.nii.gz", segmentation(*labels))
     return folder / name

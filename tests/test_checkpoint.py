@@ -1,5 +1,6 @@
 import pickle
 import random
+import re
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from nnssl_plugin.checkpoints import checkpoint_file
 from nnssl_plugin.checkpoints.checkpoint_file import (
     random_state,
     read_checkpoint,
@@ -112,3 +114,13 @@ def test_files_that_are_no_checkpoint(tmp_path: Path, kind: str, message: str) -
     for mmap in (False, True):
         with pytest.raises(InputError, match=rf"weights\.pth.*{message}|{message}.*weights\.pth"):
             read_checkpoint(file, mmap=mmap)
+
+
+def test_checkpoints_stand_under_training_and_export() -> None:
+    room = Path(checkpoint_file.__file__).parent
+    imported = {
+        module.split(".")[1]
+        for file in room.glob("*.py")
+        for module in re.findall(r"^\s*from (nnssl_plugin\.\w+)", file.read_text(encoding="utf-8"), re.M)
+    }
+    assert imported <= {"checkpoints", "errors", "files", "nnunet"}

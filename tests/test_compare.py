@@ -131,6 +131,21 @@ def test_different_cases_are_refused_unless_intersected(runs, tmp_path: Path, ca
     assert rows(output)["Dice", "fewer.json"]["cases"] == 2
 
 
+def test_results_whose_metrics_are_defined_differently_are_refused(runs, tmp_path: Path) -> None:
+    """Those of 0.2.0 say no version; among themselves they are compared."""
+    dice = json.loads(runs[0].read_text(encoding="utf-8"))["cases"]
+    new = write_result(
+        tmp_path / "new.json", {case: one["WT"]["Dice"] for case, one in dice.items()}, metrics_version=2
+    )
+    for arguments in ([runs[0], new], [new, runs[0]], [f"a={new}", f"b={new},{runs[0]}"]):
+        with pytest.raises(
+            InputError, match=r"HD95, ASSD and MSSD differently; run .* predictions of \S*scratch\.json$"
+        ):
+            command(*arguments)
+    assert command(f"a={new}", f"b={new}") == 0
+    assert command(runs[0], runs[1]) == 0
+
+
 def test_seeds_of_a_run_must_have_the_same_cases(runs, tmp_path: Path) -> None:
     fewer = write_result(tmp_path / "fewer.json", {"c01": 0.5})
     with pytest.raises(InputError, match=r"fewer\.json lacks c00"):

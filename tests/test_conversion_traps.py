@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnssl_plugin.conversion.files import files_below
+from nnssl_plugin.conversion.folder_listing import files_below
 from nnssl_plugin.errors import InputError
-from tests.brats_trees import write_case, write_tree
+from tests.brats_trees import SEEDS, path_of, write_case, write_tree
 from tests.dicom_trees import write_chaos_t1, write_chaos_t2
 from tests.scans import (
     brats_case,
@@ -40,8 +40,8 @@ def raw(nnunet_folders: Path) -> Path:
 
 
 def pair(folder: Path, case: str, ending: str = ".nii.gz") -> None:
-    write(folder / f"{case}_t1{ending}", image(0))
-    write(folder / f"{case}_flair{ending}", image(1))
+    write(folder / f"{case}_t1{ending}", image(0, case))
+    write(folder / f"{case}_flair{ending}", image(1, case))
 
 
 class TestNothingIsLost:
@@ -86,7 +86,7 @@ class TestNothingIsLost:
             file.unlink(missing_ok=True)
         assert run_convert("brats", "-i", source, "-d", 501) == 0
         images, label = files_of(raw / "Dataset501_BraTS2023", "BraTS-GLI-00000-000")
-        np.testing.assert_array_equal(read(images[3]), image(3))
+        np.testing.assert_array_equal(read(images[3]), image(3, "BraTS-GLI-00000-000"))
         np.testing.assert_array_equal(read(label), segmentation(1, 2, 3))
 
     def test_a_truncated_file_whose_ending_is_in_capitals(self, source: Path, raw: Path) -> None:
@@ -175,7 +175,7 @@ class TestNothingIsGuessed:
 
     def test_one_folder_name_below_two_patients(self, source: Path, raw: Path, capsys) -> None:
         for modality in ("T1", "FLAIR"):
-            write(source / "sub-01" / "ses-2" / f"{modality}.nii.gz", image())
+            write(source / "sub-01" / "ses-2" / f"{modality}.nii.gz", image(case=modality))
         write(source / "sub-01" / "ses-1" / "T1.nii.gz", image())
         write(source / "sub-02" / "ses-1" / "FLAIR.nii.gz", image())
         patterns = ("--modality", "T1=*/T1.nii.gz", "FLAIR=*/FLAIR.nii.gz")
@@ -187,6 +187,8 @@ class TestNothingIsGuessed:
     def test_high_and_low_grades_of_one_number(self, source: Path, raw: Path, capsys) -> None:
         for grade in ("HGG", "LGG"):
             write_case(source / grade, "2015", "brats_2013_pat0001_1")
+        for role, seed in SEEDS.items():
+            write(path_of(source / "LGG", "2015", "brats_2013_pat0001_1", role), image(seed, "another patient"))
         write_case(source / "HGG", "2015", "brats_tcia_pat105_0001")
         assert run_convert("brats", "-i", source, "-d", 501, "--era", "2015") == 0
         assert "1 case ids are in HGG and in LGG" in capsys.readouterr().out
@@ -217,7 +219,7 @@ class TestNothingIsGuessed:
     def test_predictions_back_are_for_brats(self, source: Path, raw: Path, tmp_path: Path) -> None:
         write_chaos_t1(source, 10)
         assert run_convert("chaos", "-i", source, "-d", 504) == 0
-        with pytest.raises(InputError, match="no BraTS of convert brats"):
+        with pytest.raises(InputError, match="was not made by convert brats"):
             run_convert("brats", "-i", source, "-d", 504, "--back", "-o", tmp_path / "back")
 
 

@@ -15,6 +15,7 @@ from nnssl_plugin.conversion import dataset_folder
 from nnssl_plugin.conversion.brats_eras import ERAS
 from nnssl_plugin.conversion.scan import ImageFile
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.images.content_hash import content_hash
 from tests.scans import (
     SHAPE,
     brats_case,
@@ -29,7 +30,7 @@ from tests.scans import (
     write,
 )
 
-ZEROS = {"T1": 0.0, "T1c": 0.0, "T2": 0.0, "FLAIR": 0.0}
+MODALITIES = ("T1", "T1c", "T2", "FLAIR")
 
 
 @pytest.fixture
@@ -53,6 +54,17 @@ def verify(folder: Path) -> None:
         images, label = files_of(folder, case)
         assert check_cases([str(path) for path in images], str(label), len(description["channel_names"]), SimpleITKIO)
         assert verify_labels(str(label), SimpleITKIO, labels.all_labels)
+
+
+def entry(case: str, modalities=MODALITIES) -> dict:
+    """What `dataset.json` says of a `brats_case` with these modalities."""
+    return {
+        "patient": case.rpartition("-")[0],
+        "patient_known": True,
+        "missing": [modality for modality in MODALITIES if modality not in modalities],
+        "background": dict.fromkeys(modalities, 0.0),
+        "content": {modality: content_hash(image(seed, case)) for seed, modality in enumerate(modalities)},
+    }
 
 
 def in_place(case: Path) -> dict:
@@ -85,8 +97,8 @@ def test_labelled_cases_become_a_region_based_data_set(source: Path, raw: Path, 
             "convention": "BraTS 2023 (GLI, MEN, MET, PED, SSA) and 2024 without resection cavity",
             "published_values": {},
             "cases": {
-                "BraTS-GLI-00000-000": {"patient": "BraTS-GLI-00000", "missing": [], "background": ZEROS},
-                "BraTS-GLI-00002-000": {"patient": "BraTS-GLI-00002", "missing": [], "background": ZEROS},
+                "BraTS-GLI-00000-000": entry("BraTS-GLI-00000-000"),
+                "BraTS-GLI-00002-000": entry("BraTS-GLI-00002-000"),
             },
         },
         "dataset": {
@@ -136,12 +148,8 @@ def test_unlabelled_cases_become_a_data_set_that_nnunet_can_fingerprint(source: 
     assert dataset_json(folder)["nnssl_plugin"] == {
         "unlabelled": True,
         "cases": {
-            "BraTS-GLI-00001-000": {"patient": "BraTS-GLI-00001", "missing": [], "background": ZEROS},
-            "BraTS-MET-00110-000": {
-                "patient": "BraTS-MET-00110",
-                "missing": ["T1c", "T2"],
-                "background": {"T1": 0.0, "FLAIR": 0.0},
-            },
+            "BraTS-GLI-00001-000": entry("BraTS-GLI-00001-000"),
+            "BraTS-MET-00110-000": entry("BraTS-MET-00110-000", ("T1", "FLAIR")),
         },
     }
     assert not (folder / "splits_final.json").exists()
@@ -240,10 +248,10 @@ def spoil_by_doubling(case: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [
-        (spoil_spacing, r"T2 \(.*-t2w.nii.gz\) is not on the grid of T1: spacing .* differs by up to 0.5 mm"),
-        (spoil_origin, r"T2 .* origin \(0, -239, 0.25\) instead of \(0, -239, 0\): differs by up to 0.25 mm"),
-        (spoil_direction, "T2 .* direction .* differs by up to 2"),
-        (spoil_size_of_label, r"label .* size \(10, 9, 8\) instead of \(8, 7, 6\) voxels"),
+        (spoil_spacing, r"T2: .*-t2w.nii.gz is not on the grid of T1: spacing .* differs by up to 0.5 mm"),
+        (spoil_origin, r"T2: .* origin \(0, -239, 0.25\) instead of \(0, -239, 0\): differs by up to 0.25 mm"),
+        (spoil_direction, "T2: .* direction .* differs by up to 2"),
+        (spoil_size_of_label, r"label: .* size \(10, 9, 8\) instead of \(8, 7, 6\) voxels"),
         (spoil_dimensions, "T2: .*-t2w.nii.gz has 2 dimensions"),
         (spoil_label_value, r"has the values \[4\]; known are \[0, 1, 2, 3\]"),
         (spoil_label_type, "not whole numbers, like 0.5"),

@@ -94,7 +94,7 @@ def test_t2_that_covers_too_little(source: Path, raw: Path, capsys):
     write_chaos_t2(source, 11, shift_mm=12)
     arguments = ("chaos", "-i", source, "-d", 504, "--t2-on-t1")
     assert run_convert(*arguments) == 1
-    assert re.search(r"CHAOS_MR_11: T2SPIR \(.*\) covers 50% of T1in, less than 75%", capsys.readouterr().out)
+    assert re.search(r"CHAOS_MR_11: T2SPIR: .* covers 50% of T1in, less than 75%", capsys.readouterr().out)
     assert run_convert(*arguments, "--min-overlap", 0.5, "--overwrite") == 0
     with pytest.raises(InputError, match=r"--min-overlap 1\.5"):
         run_convert(*arguments, "--min-overlap", 1.5, "--overwrite")
@@ -157,7 +157,7 @@ def twice(t1: Path) -> None:
         (no_out_of_phase, "lacks T1out"),
         (one_echo, "the same echo time, 4.6 ms"),
         (gap, r"IMG-0046-00003.dcm and .*IMG-0046-00007.dcm are 8 mm, between most slices 4 mm"),
-        (another_place, r"T1out .* is not on the grid of T1in: origin"),
+        (another_place, r"T1out: .* is not on the grid of T1in: origin"),
         (twice, "duplicate case id"),
     ],
 )

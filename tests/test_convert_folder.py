@@ -8,6 +8,7 @@ import SimpleITK as sitk
 from nnssl_plugin.conversion.label_scheme import scheme_from_names, scheme_from_values
 from nnssl_plugin.conversion.summary import natural_configuration
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.images.content_hash import content_hash
 from tests.scans import conversion_json, dataset_json, files_of, image, names_in, read, run_convert, segmentation, write
 
 PATTERNS = ("--modality", "T1=*_t1.nii.gz", "T1c=*_t1c.nii.gz")
@@ -26,7 +27,7 @@ def raw(nnunet_folders: Path) -> Path:
 
 def folder_case(folder: Path, name: str, labels=(1,), modalities=("t1", "t1c")) -> None:
     for seed, modality in enumerate(modalities):
-        write(folder / name / f"{name}_{modality}.nii.gz", image(seed))
+        write(folder / name / f"{name}_{modality}.nii.gz", image(seed, name))
     if labels is not None:
         write(folder / name / f"{name}_seg.nii.gz", segmentation(*labels))
 
@@ -37,14 +38,20 @@ def test_patterns_tell_modalities_apart(source: Path, raw: Path):
     folder = raw / "Dataset505_anyscans"
     images, label = files_of(folder, "patient a")
     for seed, path in enumerate(images):
-        np.testing.assert_array_equal(read(path), image(seed))
+        np.testing.assert_array_equal(read(path), image(seed, "patient a"))
     np.testing.assert_array_equal(read(label), segmentation(1))
     description = dataset_json(folder)
     assert description["channel_names"] == {"0": "T1", "1": "T1c"}
     assert description["labels"] == {"background": 0, "label 1": 1}
     assert "regions_class_order" not in description
     assert description["nnssl_plugin"]["cases"] == {
-        "patient a": {"patient": "patient a", "missing": [], "background": {"T1": 0.0, "T1c": 0.0}}
+        "patient a": {
+            "patient": "patient a",
+            "patient_known": False,
+            "missing": [],
+            "background": {"T1": 0.0, "T1c": 0.0},
+            "content": {m: content_hash(image(seed, "patient a")) for seed, m in enumerate(("T1", "T1c"))},
+        }
     }
 
 
@@ -167,7 +174,7 @@ def test_odd_intensities_are_noted(source: Path, raw: Path, capsys):
     assert seen["background"] == -3.5
     assert seen["foreground"] == pytest.approx(noise.size / scored.size)
     assert [note.split(":")[0] for note in seen["notes"]] == ["background -3.5 is negative", "z-scored already"]
-    assert "unusual intensities: a T1: background -3.5 is negative; z-scored already" in capsys.readouterr().out
+    assert "unusual: a T1: background -3.5 is negative; z-scored already" in capsys.readouterr().out
 
 
 def test_few_slices_are_for_2d(source: Path, raw: Path, capsys):

@@ -243,6 +243,66 @@ def test_unlabelled_data_set_is_refused(validation: Path) -> None:
             command(validation, *arguments)
 
 
+SLICES = {"one slice": (0,), "one column": (2,), "two dimensions": ()}
+
+
+@pytest.mark.parametrize("axes", SLICES.values(), ids=SLICES)
+def test_images_of_one_slice(tmp_path: Path, nnunet_folders: Path, axes: tuple[int, ...]) -> None:
+    """Pixels of 0.5 mm; an image of two dimensions, or of three with one voxel along one of them."""
+    model = nnunet_folders / "nnUNet_results" / "Dataset501_X" / "nnUNetTrainer__nnUNetPlans__2d"
+    raw, predictions = nnunet_folders / "nnUNet_raw" / "Dataset501_X", model / "fold_0" / "validation"
+    reference, prediction = np.zeros((2, 40, 45), np.uint8)
+    reference[5:35, 5:35] = prediction[5:35, 5:35] = 1
+    prediction[15:25, 15:25] = 0
+    spacing = list(np.insert([0.5, 0.5], axes, 5.0)[::-1])
+    for path, values in (
+        (tmp_path / "references" / "a.nii.gz", reference),
+        (predictions / "a.nii.gz", prediction),
+        (raw / "imagesTr" / "a_0000.nii.gz", prediction),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = sitk.GetImageFromArray(np.expand_dims(values, axes))
+        image.SetSpacing(spacing)
+        sitk.WriteImage(image, str(path))
+    described = {
+        "labels": {"background": 0, "lesion": 1},
+        "file_ending": ".nii.gz",
+        "channel_names": {"0": "US"},
+        "numTraining": 1,
+    }
+    for folder in (model, raw):
+        (folder / "dataset.json").write_text(json.dumps(described))
+    assert run_evaluation("regions", predictions, "-g", tmp_path / "references") == 0
+    scores = json.loads((predictions / "regions.json").read_text(encoding="utf-8"))["cases"]["a"]["lesion"]
+    assert scores["Dice"] == pytest.approx(2 * 800 / (800 + 900))
+    # The contour of the hole is ten pixels inside, the centres of its pixels are nine. Where every pixel was surface: 1 mm.
+    assert scores["HD95"] == pytest.approx(10 * 0.5)
+    assert scores["HD95 of voxel centres"] == pytest.approx(9 * 0.5)
+    page = (predictions / "regions.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 2
+
+
+def test_results_say_which_version_of_the_metrics_they_are_of(folders: tuple[Path, Path]) -> None:
+    assert command(folders[0], "-g", folders[1], "--convention", "brats2023") == 0
+    assert json.loads((folders[0] / "brats.json").read_text(encoding="utf-8"))["metrics_version"] == 2
+
+
+def test_names_that_are_tags_are_text(folders: tuple[Path, Path]) -> None:
+    """A region, a case and a case with a problem, in the page; the region in Markdown too."""
+    for folder in folders:
+        write(folder / "<b>case.nii.gz", random_labels(5))
+    write(folders[0] / "<img src=x>.nii.gz", random_labels(5))
+    labels = {"background": 0, "<i>lesion": [1, 2, 3]}
+    (folders[0] / "dataset.json").write_text(json.dumps({"labels": labels}))
+    assert run_evaluation("regions", folders[0], "-g", folders[1]) == 1
+    page = (folders[0] / "regions.html").read_text(encoding="utf-8")
+    for tag in ("<b>", "<i>", "<img src=x>"):
+        assert tag not in page
+        assert tag.replace("<", "&lt;").replace(">", "&gt;") in page
+    assert "&lt;section" not in page
+    assert "\n| \\<i>lesion |" in (folders[0] / "regions.md").read_text(encoding="utf-8")
+
+
 def test_real_segmentations(real_data: Path, tmp_path: Path) -> None:
     case = "BraTS-GLI-00000-000"
     source = real_data / "brats2023" / case / f"{case}-seg.nii.gz"
@@ -296,7 +356,7 @@ def test_regions_of_any_data_set(folders: tuple[Path, Path]) -> None:
     assert results["regions"] == {"anterior": [1], "whole": [1, 2, 3], "posterior": [2], "rest": [3]}
     expected = reference_dice(random_labels(ord("a")), random_labels(ord("a") + 1), {2})
     assert results["cases"]["a"]["posterior"]["Dice"] == pytest.approx(expected)
-    assert set(results["mean"]["whole"]) == {"Dice", "HD95", "Sensitivity", "Specificity"}
+    assert set(results["mean"]["whole"]) == {"Dice", "HD95", "HD95 of voxel centres", "Sensitivity", "Specificity"}
 
 
 @pytest.mark.parametrize(
@@ -323,10 +383,10 @@ def test_tables_and_page(folders: tuple[Path, Path]) -> None:
     results = json.loads((folders[0] / "brats.json").read_text(encoding="utf-8"))
     wt = [f"{results['mean']['WT'][metric]:.4f}" for metric in ("Dice", "Sensitivity")]
     markdown = (folders[0] / "brats.md").read_text(encoding="utf-8").splitlines()
-    assert [markdown[2].split(" | ")[i] for i in (1, 3)] == wt
+    assert [markdown[2].split(" | ")[i] for i in (1, 4)] == wt
     latex = (folders[0] / "brats.tex").read_text(encoding="utf-8")
     # One column is nnU-Net's mean of Dice, which differs: a region is empty in both masks of a case.
-    assert latex.startswith("\\begin{tabular}{lrrrrrrr}\n")
+    assert latex.startswith("\\begin{tabular}{lrrrrrrrr}\n")
     assert f"WT & {wt[0]} & " in latex
     page = (folders[0] / "brats.html").read_text(encoding="utf-8")
     assert not re.search(r'(src|href)="(http|//)', page)

@@ -9,9 +9,10 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from torch import Tensor, nn
 
+from nnssl_plugin.checkpoints.unet_weights import family
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.export.channels import adapt_input
-from nnssl_plugin.export.topology import Layer, family, share, table, transfer
+from nnssl_plugin.export.topology import Layer, share, table, transfer
 from nnssl_plugin.networks.contextual_fusion_unet import ContextualFusionPlainConvUNet
 from tests.synthetic import architecture
 

@@ -1,5 +1,6 @@
 """Fine-tuning inside the real nnU-Net, on a tiny preprocessed data set: schedules, resuming, labels, inference."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint
 from nnssl_plugin.checkpoints.description import describe
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.finetuning.parameter_groups import DECODER, ENCODER, SEGMENTATION
+from nnssl_plugin.finetuning.parameter_groups import DECODER, ENCODER, SEGMENTATION, parts_of
+from nnssl_plugin.finetuning.scheduled_trainer import ScheduledTrainer
 from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.planning.fused_network import with_contextual_fusion
 from tests.synthetic import MODALITIES, NAME, brain, make_plans, write_dataset
@@ -58,6 +60,22 @@ def started(name: str, weights: Path) -> Any:
     return found
 
 
+def trainer_of(name: str) -> Any:
+    found = trainer(name)
+    found.initialize()
+    return found
+
+
+def by_step(name: str) -> list[dict[str, float]]:
+    """Learning rate of each part in every step of a run, as the optimiser is told them."""
+    found = trainer_of(name)
+    rates = []
+    for step in range(found.steps):
+        found.lr_scheduler.set_rates(step)
+        rates.append({group["name"]: group["lr"] for group in found.optimizer.param_groups})
+    return rates
+
+
 def traced(found: Any, stop: int | None = None) -> list[tuple[int, dict[str, float], set[str]]]:
     """Run a trainer; per epoch: its learning rates by part, and the parts that did not change.
 
@@ -69,14 +87,14 @@ def traced(found: Any, stop: int | None = None) -> list[tuple[int, dict[str, flo
 
     def on_start() -> None:
         start()
-        before.update({g["name"]: [p.detach().clone() for p in g["params"]] for g in found.optimizer.param_groups})
+        before.update({name: [p.detach().clone() for p in parts] for name, parts in parts_of(found.network).items()})
 
     def on_end(outputs: list[dict]) -> None:
         rates = {group["name"]: group["lr"] for group in found.optimizer.param_groups}
         frozen = {
-            group["name"]
-            for group in found.optimizer.param_groups
-            if all(torch.equal(p, old) for p, old in zip(group["params"], before[group["name"]], strict=True))
+            name
+            for name, parameters in parts_of(found.network).items()
+            if all(torch.equal(p, old) for p, old in zip(parameters, before[name], strict=True))
         }
         trace.append((found.current_epoch, rates, frozen))
         end(outputs)
@@ -119,7 +137,7 @@ def test_resumed_in_any_stage_the_trace_is_the_uninterrupted_one(folder: Path, n
 
 
 def test_parameter_groups_hold_every_parameter_once_with_nnunets_settings(folder: Path) -> None:
-    prepare(folder)
+    prepare(folder, optimizer="sgd")
     found = trainer("SSLFinetuneTrainer")
     found.initialize()
     stock = trainer("nnUNetTrainer")
@@ -137,9 +155,236 @@ def test_parameter_groups_hold_every_parameter_once_with_nnunets_settings(folder
     assert found.enable_deep_supervision
 
 
+@pytest.mark.parametrize("stop", [1, 2])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"optimizer": "sgd"},
+        {"encoder_lr_factor": 0.1},
+        {"ema": 0.7},
+        {"l2_sp": 50.0},
+        {"l2_sp": 50.0, "ema": 0.7, "optimizer": "sgd"},
+    ],
+    ids=str,
+)
+def test_a_resumed_run_ends_with_the_weights_of_the_uninterrupted_one(
+    folder: Path, options: dict[str, Any], stop: int
+) -> None:
+    prepare(folder, **{"epochs": 3, "iterations_per_epoch": 3, **options})
+    weights = weights_file(folder)
+    whole = started("SSLFinetuneTrainer", weights)
+    whole.run_training()
+    file = Path(whole.output_folder) / "checkpoint_final.pth"
+    expected = torch.load(file, weights_only=True)
+    file.unlink()
+    traced(started("SSLFinetuneTrainer", weights), stop)
+    resumed = trainer("SSLFinetuneTrainer", resume=True)
+    maybe_load_checkpoint(resumed, True, False)
+    assert resumed.current_epoch == stop
+    resumed.run_training()
+    ended = torch.load(file, weights_only=True)
+    assert all(torch.equal(value, ended["network_weights"][key]) for key, value in expected["network_weights"].items())
+    assert set(ended["nnssl_plugin"]) == {"provenance"}, "nothing is left to resume"
+    losses = [content["logging"]["train_losses"] for content in (expected, ended)]
+    assert losses[0] == losses[1]
+
+
+def moved(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+
+
+@pytest.mark.parametrize("name", ["SSLFinetuneTrainer", "SSLScratchTrainer"])
+def test_the_average_is_validated_saved_and_predicted_with(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(folder, epochs=3, iterations_per_epoch=2, ema=0.7, optimizer="sgd", initial_lr=0.05)
+    found = started(name, weights_file(folder)) if name == "SSLFinetuneTrainer" else trainer_of(name)
+    expected, trained = moved(found.network), moved(found.network)
+    step, validate, saved = found.train_step, found.validation_step, []
+
+    def train_step(batch: dict) -> dict:
+        assert all(torch.equal(value, trained[key]) for key, value in found.network.named_parameters()), "not averaged"
+        outputs = step(batch)
+        for key, value in found.network.named_parameters():
+            trained[key] = value.detach().clone()
+            expected[key] = 0.7 * expected[key] + 0.3 * trained[key]
+        return outputs
+
+    def validation_step(batch: dict) -> dict:
+        for key, value in found.network.named_parameters():
+            assert torch.allclose(value, expected[key], atol=1e-6)
+        saved.append(True)
+        return validate(batch)
+
+    found.train_step, found.validation_step = train_step, validation_step
+    found.run_training()
+    assert len(saved) == 3
+    assert any(not torch.allclose(trained[key], expected[key], atol=1e-3) for key in trained), "the two differ"
+    file = Path(found.output_folder) / "checkpoint_final.pth"
+    weights = torch.load(file, weights_only=True)["network_weights"]
+    for key, value in expected.items():
+        assert torch.allclose(weights[key], value, atol=1e-6)
+    predictor = nnUNetPredictor(device=CPU, perform_everything_on_device=False, allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(file.parents[1]), (0,))
+    for key, value in predictor.network.named_parameters():
+        assert torch.allclose(value, expected[key], atol=1e-6)
+    # nnU-Net's validation, after training and with --val on a file from the middle of training.
+    used: list[dict[str, torch.Tensor]] = []
+    monkeypatch.setattr(
+        nnUNetTrainer,
+        "perform_actual_validation",
+        lambda self, save_probabilities=False: used.append(moved(self.network)),
+    )
+    best = Path(found.output_folder) / "checkpoint_best.pth"
+    for checkpoint in (None, file, best):
+        again = found if checkpoint is None else trainer(name)
+        if checkpoint is not None:
+            again.load_checkpoint(str(checkpoint))
+        again.perform_actual_validation()
+        stored = torch.load(checkpoint or file, weights_only=True)["network_weights"]
+        assert all(torch.equal(value, stored[key]) for key, value in used[-1].items())
+
+
+@pytest.mark.parametrize("name", ["SSLFinetuneTrainer", "SSLFinetuneSawtoothTrainer"])
+def test_loaded_weights_are_pulled_to_where_they_started(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(folder, epochs=2, iterations_per_epoch=3, l2_sp=100.0, optimizer="sgd", initial_lr=0.002)
+    found = started(name, weights_file(folder))
+    start, pulled = moved(found.network), []
+    step = ScheduledTrainer.train_step
+
+    def without_pull(self: Any, batch: dict) -> dict:
+        outputs = step(self, batch)
+        pulled.append(moved(self.network))
+        return outputs
+
+    monkeypatch.setattr(ScheduledTrainer, "train_step", without_pull)
+    after = found.train_step
+
+    def train_step(batch: dict) -> dict:
+        outputs = after(batch)
+        rates = {group["name"]: group["lr"] for group in found.optimizer.param_groups}
+        for key, value in found.network.named_parameters():
+            before = pulled[-1][key]
+            way = 0 if "seg_layers" in key else 100 * rates[ENCODER if key.startswith("encoder") else DECODER]
+            assert torch.allclose(value, before + way * (start[key] - before), atol=1e-6), key
+        return outputs
+
+    found.train_step = train_step
+    found.run_training()
+    assert len(pulled) == 6
+
+
+def test_scratch_is_pulled_nowhere(folder: Path) -> None:
+    ends = []
+    for strength in (0.0, 100.0):
+        prepare(folder, epochs=1, iterations_per_epoch=3, l2_sp=strength)
+        shutil.rmtree(folder / "nnUNet_results" / NAME, ignore_errors=True)
+        found = trainer("SSLScratchTrainer")
+        found.run_training()
+        ends.append(moved(found.network))
+    assert all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_adamw_decays_kernels_alone_and_leaves_out_no_parameter(folder: Path, fused: bool) -> None:
+    plans = make_plans({"finetuning": TINY})
+    write_dataset(folder, with_contextual_fusion(plans) if fused else plans)
+    for name in ("SSLFinetuneTrainer", "SSLScratchTrainer"):
+        found = trainer(name)
+        found.initialize()
+        assert type(found.optimizer) is torch.optim.AdamW, "the default"
+        groups = found.optimizer.param_groups
+        assert groups[0]["name"] == DECODER, "whose rate nnU-Net logs"
+        grouped = [id(p) for group in groups for p in group["params"]]
+        assert len(grouped) == len(set(grouped))
+        assert set(grouped) == {id(p) for p in found.network.parameters()}
+        for group in groups:
+            for parameter in group["params"]:
+                assert group["weight_decay"] == (0.01 if parameter.ndim > 1 else 0), "norms and biases do not decay"
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_equal_rates_isolate_the_weights(folder: Path, optimizer: str) -> None:
+    """Every group of either trainer, in every step: the same rate, warm-up included."""
+    options = {"epochs": 2, "iterations_per_epoch": 10, "warmup_fraction": 0.2, "segmentation_lr": 0.05}
+    prepare(folder, optimizer=optimizer, initial_lr=0.002, scratch_initial_lr=0.002, **options)
+    rates = {name: by_step(name) for name in ("SSLFinetuneTrainer", "SSLScratchTrainer")}
+    assert rates["SSLFinetuneTrainer"] == rates["SSLScratchTrainer"]
+    shape = [0.25, 0.5, 0.75, 1, *((1 - done / 16) ** 0.9 for done in range(16))]
+    assert [step[DECODER] for step in rates["SSLScratchTrainer"]] == pytest.approx([0.002 * part for part in shape])
+    assert [step[SEGMENTATION] for step in rates["SSLScratchTrainer"]] == pytest.approx([0.05 * part for part in shape])
+
+
+def test_encoder_factor_is_of_finetuning_alone(folder: Path) -> None:
+    prepare(folder, encoder_lr_factor=0.25, iterations_per_epoch=2)
+    for name, factor in (
+        ("SSLFinetuneTrainer", 0.25),
+        ("SSLFinetuneSawtoothTrainer", 0.25),
+        ("SSLScratchTrainer", 1),
+    ):
+        whole_network = by_step(name)[3:]
+        assert all(step[ENCODER] == pytest.approx(factor * step[DECODER]) for step in whole_network)
+
+
+def test_scratch_is_set_apart_where_asked(folder: Path) -> None:
+    options = {"epochs": 1, "iterations_per_epoch": 10, "warmup_fraction": 0.2}
+    for settings, peak in (
+        ({"optimizer": "adamw"}, 0.001),
+        ({"optimizer": "adamw", "initial_lr": 0.003}, 0.003),
+        ({"optimizer": "sgd"}, 0.01),
+        ({"optimizer": "sgd", "scratch_initial_lr": 0.005}, 0.005),
+    ):
+        prepare(folder, **settings, **options)
+        assert max(step[ENCODER] for step in by_step("SSLScratchTrainer")) == pytest.approx(peak)
+    prepare(folder, scratch_warmup_fraction=0, **options)
+    rates = [step[ENCODER] for step in by_step("SSLScratchTrainer")]
+    assert rates == pytest.approx([0.001 * (1 - step / 10) ** 0.9 for step in range(10)]), "nnU-Net's"
+
+
+def test_plans_and_checkpoints_of_an_earlier_version_keep_their_optimizer(folder: Path) -> None:
+    earlier = {
+        "initial_lr": 0.001,
+        "scratch_initial_lr": 0.01,
+        "segmentation_lr": None,
+        "warmup_fraction": 0.4,
+        "decoder_up_fraction": 0.025,
+        "decoder_down_fraction": 0.025,
+        "label_fraction": 1.0,
+        "label_seed": 0,
+        "seed": 3,
+    }
+    prepare(folder, **{**earlier, "iterations_per_epoch": 2})
+    for name, rates in (
+        ("SSLFinetuneTrainer", [0.0002, 0.0004, 0.0006, 0.0008, 0.001, 0.001]),
+        ("SSLScratchTrainer", [0.01 * (1 - step / 12) ** 0.9 for step in range(6)]),
+    ):
+        assert [step[ENCODER] for step in by_step(name)[:6]] == pytest.approx(rates)
+        assert type(trainer_of(name).optimizer) is torch.optim.SGD
+    # A run of that version: its record lacks what came later.
+    found = started("SSLFinetuneTrainer", weights_file(folder))
+    traced(found, stop=2)
+    file = Path(found.output_folder) / "checkpoint_latest.pth"
+    content = torch.load(file, weights_only=True)
+    for key in ("optimizer", "scratch_warmup_fraction"):
+        del content["init_args"]["nnssl_plugin"][key]
+    torch.save(content, file)
+    resumed = trainer("SSLFinetuneTrainer", resume=True)
+    maybe_load_checkpoint(resumed, True, False)
+    assert resumed.current_epoch == 2
+    # One whose optimiser had other groups.
+    state = content["optimizer_state"]
+    state["param_groups"] = [{**state["param_groups"][0], "params": list(state["state"])}]
+    torch.save(content, file)
+    with pytest.raises(InputError, match=r"optimiser of another version of the plugin .*go on with that version"):
+        maybe_load_checkpoint(trainer("SSLFinetuneTrainer", resume=True), True, False)
+
+
 def test_settings_that_leave_no_room_stop_before_any_work(folder: Path) -> None:
     prepare(folder, epochs=3)
-    with pytest.raises(InputError, match=r"finetuning\.epochs=3 leaves nothing"):
+    with pytest.raises(InputError, match=r"= 3 steps leave nothing"):
         trainer("SSLFinetuneSawtoothTrainer")
     assert not any((folder / "nnUNet_results").iterdir())
     assert trainer("SSLFinetuneTrainer").num_epochs == 3

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from nnssl_plugin.objectives.histogram_shortcut import block_histograms, histogram_accuracy
+from nnssl_plugin.measures.histogram_shortcut import HistogramShortcut, block_histograms, histogram_accuracy
 from nnssl_plugin.objectives.label_space import label_space, possible_labels
 from nnssl_plugin.objectives.mosaic import block_map
 from nnssl_plugin.objectives.objective import Features
@@ -47,15 +47,23 @@ def test_what_is_known_of_the_label_counts_for_the_histogram_too() -> None:
     assert histogram_accuracy(told, label, possible, labels) == 1
 
 
-def test_slem_reports_what_the_head_has_beyond_the_histogram() -> None:
+@pytest.mark.parametrize("batches", [1, 2])
+def test_what_the_head_has_beyond_the_histogram(batches: int) -> None:
     torch.manual_seed(0)
-    batch, shape = make_batch(2, 4, size=40), network_shape(2, 4)
-    # Every modality has its own mean, which is all a histogram needs.
-    batch.data = batch.data + torch.arange(4.0).view(1, 4, 1, 1) * 10
-    slem = SLeM(SLeMSettings(), shape)
-    views = slem.draw_views(batch, torch.Generator().manual_seed(0))
-    evidence = slem.evidence(Features([torch.randn(40, 16, 4, 4)]), views, batch)
-    summary = slem.summary(evidence)
-    assert summary["histogram_block_accuracy"] == 1
-    head = (slem.labels[evidence["named"]] == slem.labels[evidence["label"]]).float().mean().item()
-    assert summary["block_accuracy_beyond_histogram"] == pytest.approx(head - 1)
+    slem, generator = SLeM(SLeMSettings(), network_shape(2, 4)), torch.Generator().manual_seed(0)
+    measure, named, label = HistogramShortcut(slem), [], []
+    for _ in range(batches):
+        batch = make_batch(2, 4, size=40 // batches)
+        # Every modality has its own mean, which is all a histogram needs.
+        batch.images["augmented"] += torch.arange(4.0).view(1, 4, 1, 1) * 10
+        # A case with one modality has nothing to name.
+        batch.present[0, 1:] = False
+        views = slem.draw_views(batch, generator)
+        features = {"mosaic": Features([torch.randn(40 // batches, 16, 4, 4)])}
+        measure.update(features, views, batch)
+        named.append(slem.logits(features, views).argmax(dim=1)[1:])
+        label.append(views.targets["label"][1:])
+    measured = measure.compute()
+    assert measured["histogram_block_accuracy"] == 1
+    head = (slem.labels[torch.cat(named)] == slem.labels[torch.cat(label)]).float().mean().item()
+    assert measured["block_accuracy_beyond_histogram"] == pytest.approx(head - 1)

@@ -6,18 +6,12 @@ import pytest
 import torch
 
 from nnssl_plugin.data import case_index
-from nnssl_plugin.data.case_index import CaseRecord, build_case_index
-from nnssl_plugin.data.loader import (
-    PretrainingDataLoader,
-    in_worker_processes,
-    intensity_statistics,
-    patient_indices,
-    records_of_process,
-)
+from nnssl_plugin.data.case_index import build_case_index
+from nnssl_plugin.data.case_record import CaseRecord
+from nnssl_plugin.data.loader import in_worker_processes, records_of_process
 from nnssl_plugin.data.patch_position import draw_patch_position
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.transforms.augmentation import stock_augmentation
-from nnssl_plugin.transforms.denormalization import DenormalizationSettings, DenormalizationTransform
+from tests.loaders import draw, index, loader, seed
 from tests.synthetic import BACKGROUND, MODALITIES, NAME, brain, make_plans, write_dataset
 
 
@@ -25,27 +19,6 @@ from tests.synthetic import BACKGROUND, MODALITIES, NAME, brain, make_plans, wri
 def folder(tmp_path: Path) -> Path:
     write_dataset(tmp_path, make_plans())
     return tmp_path / "nnUNet_preprocessed" / NAME / "nnUNetPlans_3d"
-
-
-def index(folder: Path, patients: dict[str, str] | None = None) -> list[CaseRecord]:
-    cases = sorted(file.stem for file in folder.glob("*.b2nd") if not file.stem.endswith("_seg"))
-    return build_case_index(folder, cases, MODALITIES, patients or {case: case for case in cases})
-
-
-def loader(
-    records: list[CaseRecord],
-    patch: tuple[int, ...] = (16, 16, 16),
-    size: int = 4,
-    augment: bool = False,
-    dummy_2d: bool = False,
-    mask: bool = False,
-) -> PretrainingDataLoader:
-    denormalization = DenormalizationTransform(intensity_statistics(records), DenormalizationSettings())
-    axes = tuple(range(len(patch)))
-    augmentation = stock_augmentation(patch, (-0.5, 0.5), axes, dummy_2d, [mask] * 4)
-    return PretrainingDataLoader(
-        records, patient_indices(records), size, patch, 0.1, denormalization, augmentation, augment
-    )
 
 
 def test_index_holds_what_the_image_says(folder: Path) -> None:
@@ -113,39 +86,42 @@ def test_constant_channel_is_a_missing_modality(folder: Path, monkeypatch: pytes
 @pytest.mark.parametrize("patch", [(16, 16, 16), (16, 16)])
 def test_batch_has_what_the_objectives_need(folder: Path, augment: bool, patch: tuple[int, ...]) -> None:
     np.random.seed(0)
-    batch = next(loader(index(folder), patch, augment=augment))
-    assert batch["data"].shape == batch["denormalized"].shape == (4, 4, *patch)
-    assert batch["foreground"].shape == (4, 1, *patch)
-    assert batch["foreground"].dtype == torch.bool
-    assert batch["denormalized_target"].shape == batch["present"].shape == (4, 4)
-    assert (batch["denormalized_target"] != torch.arange(4)).all()
-    assert len(set(batch["patient"].tolist())) == len(set(batch["keys"])) == 4
-    assert torch.isfinite(batch["data"]).all()
-    assert 0.1 < batch["foreground"].float().mean() < 1
+    batch = draw(loader(index(folder), patch, augment=augment))
+    assert batch.images["augmented"].shape == batch.images["denormalized"].shape == (4, 4, *patch)
+    assert batch.foreground.shape == (4, 1, *patch)
+    assert batch.foreground.dtype == torch.bool
+    assert batch.denormalized_target.shape == batch.present.shape == (4, 4)
+    assert (batch.denormalized_target != torch.arange(4)).all()
+    assert len(set(batch.patient.tolist())) == len(set(batch.cases)) == 4
+    assert torch.isfinite(batch.images["augmented"]).all()
+    assert 0.1 < batch.foreground.float().mean() < 1
 
 
 def test_patch_is_what_lies_there_in_the_image(folder: Path) -> None:
     np.random.seed(0)
-    batch = next(loader(index(folder), (24, 24, 24)))
-    for i, case in enumerate(batch["keys"]):
+    batch = draw(loader(index(folder), (24, 24, 24)))
+    for i, case in enumerate(batch.cases):
         image = brain(int(case[-2:]))
-        np.testing.assert_array_equal(batch["data"][i], image)
-        np.testing.assert_array_equal(batch["foreground"][i, 0], (image != BACKGROUND).any(axis=0))
+        np.testing.assert_array_equal(batch.images["augmented"][i], image)
+        np.testing.assert_array_equal(batch.foreground[i, 0], (image != BACKGROUND).any(axis=0))
 
 
 def test_patch_larger_than_the_image_is_padded_with_zeros_outside_the_foreground(folder: Path) -> None:
-    batch = next(loader(index(folder), (32, 32, 32)))
-    assert (batch["data"][:, :, :4] == 0).all()
-    assert not batch["foreground"][:, :, :4].any()
+    batch = draw(loader(index(folder), (32, 32, 32)))
+    assert (batch.images["augmented"][:, :, :4] == 0).all()
+    assert not batch.foreground[:, :, :4].any()
 
 
 def test_missing_modality_stays_empty_under_augmentation(folder: Path) -> None:
     records = index(folder)
     records = [CaseRecord(**{**record.__dict__, "present": np.array([True, True, False, True])}) for record in records]
     np.random.seed(1)
-    batches = [next(loader(records, augment=True)) for _ in range(8)]
-    assert all((batch["data"][:, 2] == 0).all() and (batch["denormalized"][:, 2] == 0).all() for batch in batches)
-    assert all((batch["denormalized_target"][:, [0, 1, 3]] != 2).all() for batch in batches)
+    batches = [draw(loader(records, augment=True)) for _ in range(8)]
+    assert all(
+        (batch.images["augmented"][:, 2] == 0).all() and (batch.images["denormalized"][:, 2] == 0).all()
+        for batch in batches
+    )
+    assert all((batch.denormalized_target[:, [0, 1, 3]] != 2).all() for batch in batches)
 
 
 def test_a_modality_alone_is_not_measured_on_two_equal_images(folder: Path) -> None:
@@ -154,15 +130,14 @@ def test_a_modality_alone_is_not_measured_on_two_equal_images(folder: Path) -> N
         CaseRecord(**{**record.__dict__, "present": np.array([False, i > 0, False, True])})
         for i, record in enumerate(records)
     ]
-    np.random.seed(0)
-    torch.manual_seed(0)
+    seed(0)
     changed = 0
     for _ in range(4):
-        batch = next(loader(records, (24, 24, 24), size=6))
-        first = batch["keys"].index("case00")
-        np.testing.assert_array_equal(batch["data"][first, 3], brain(0)[3])
-        changed += not torch.equal(batch["data"][first, 3], batch["denormalized"][first, 3])
-        assert not batch["denormalized"][first, :3].any()
+        batch = draw(loader(records, (24, 24, 24), size=6))
+        first = batch.cases.index("case00")
+        np.testing.assert_array_equal(batch.images["augmented"][first, 3], brain(0)[3])
+        changed += not torch.equal(batch.images["augmented"][first, 3], batch.images["denormalized"][first, 3])
+        assert not batch.images["denormalized"][first, :3].any()
     # nnU-Net's augmentations are drawn apart, now and then none.
     assert changed >= 2
 
@@ -175,26 +150,26 @@ def test_images_with_fewer_channels_than_named_are_refused_from_the_cache_too(fo
 
 def test_sessions_of_a_patient_share_an_index_and_small_cohorts_repeat_patients(folder: Path) -> None:
     patients = {f"case{i:02d}": f"patient{i // 3}" for i in range(6)}
-    batch = next(loader(index(folder, patients), size=4))
-    assert sorted(batch["patient"].tolist()) == [0, 0, 1, 1]
-    assert all(patients[key] == f"patient{p}" for key, p in zip(batch["keys"], batch["patient"].tolist(), strict=True))
+    batch = draw(loader(index(folder, patients), size=4))
+    assert sorted(batch.patient.tolist()) == [0, 0, 1, 1]
+    assert all(patients[key] == f"patient{p}" for key, p in zip(batch.cases, batch.patient.tolist(), strict=True))
 
 
 def test_never_opens_a_segmentation_or_the_class_locations(folder: Path) -> None:
     for file in [*folder.glob("*_seg.b2nd"), *folder.glob("*.pkl")]:
         file.unlink()
-    next(loader(index(folder), augment=True))
+    draw(loader(index(folder), augment=True))
 
 
 def test_seeded_loader_repeats_and_survives_pickling(folder: Path) -> None:
     first = loader(index(folder), augment=True)
     batches = []
     for source in (first, pickle.loads(pickle.dumps(first))):
-        np.random.seed(5)
-        torch.manual_seed(5)
-        batches.append(next(source))
-    assert batches[0]["keys"] == batches[1]["keys"]
-    torch.testing.assert_close(batches[0]["data"], batches[1]["data"])
+        seed(5)
+        batches.append(draw(source))
+    assert batches[0].cases == batches[1].cases
+    for name, image in batches[0].images.items():
+        torch.testing.assert_close(image, batches[1].images[name])
 
 
 def test_drawn_patches_have_foreground_in_every_quarter() -> None:
@@ -217,20 +192,19 @@ def test_image_counterpart_and_foreground_move_together(
 ) -> None:
     # Foreground is 5 everywhere, background −5: whatever rotates and flips must agree with the mask.
     image = np.where(brain(0) != BACKGROUND, 5, -5).astype(np.float32)
-    monkeypatch.setattr("nnssl_plugin.data.loader.open_image", lambda _: image)
+    monkeypatch.setattr("nnssl_plugin.data.patch_sampler.open_image", lambda _: image)
     records = [CaseRecord(**{**r.__dict__, "background": np.full(4, -5.0)}) for r in index(folder)]
     source = loader(records, patch, augment=True, dummy_2d=dummy_2d, mask=mask)
-    np.random.seed(0)
-    torch.manual_seed(0)
+    seed(0)
     agreement = []
     for _ in range(6):
-        batch = next(source)
-        inside = batch["foreground"].expand_as(batch["data"])
-        for key in ("data", "denormalized"):
-            values = batch[key]
+        batch = draw(source)
+        inside = batch.foreground.expand_as(batch.images["augmented"])
+        for key in ("augmented", "denormalized"):
+            values = batch.images[key]
             middle = (values[inside].mean() + values[~inside].mean()) / 2
             # What denormalisation makes of one value may lie near the 0 that masking puts outside.
-            if key == "data" or not mask:
+            if key == "augmented" or not mask:
                 agreement.append(((values > middle) == inside).float().mean())
             if mask:
                 assert (values[~inside] == 0).all()
@@ -241,7 +215,7 @@ def test_worker_processes_draw_different_patches(folder: Path) -> None:
     np.random.seed(0)
     generator = in_worker_processes(loader(index(folder)), processes=2, pin_memory=False)
     try:
-        batches = [next(generator)["data"] for _ in range(6)]
+        batches = [draw(generator).images["augmented"] for _ in range(6)]
     finally:
         generator._finish()
     assert all(not torch.equal(a, b) for i, a in enumerate(batches) for b in batches[:i])

@@ -8,8 +8,8 @@ from torch import Tensor
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.objectives.local_contrastive import LocalContrast, LocalContrastiveSettings
 from nnssl_plugin.objectives.local_info_nce import LocalInfoNCE
-from nnssl_plugin.objectives.objective import Features
-from tests.batches import make_batch, network_shape
+from nnssl_plugin.objectives.pair_losses import mean_of_pairs
+from tests.batches import make_batch, network_shape, pair
 
 
 def reference(
@@ -31,25 +31,31 @@ def reference(
     return sum(terms) / len(terms)
 
 
+def loss_of(first: Tensor, second: Tensor, patch: Tensor, patient: Tensor, valid: Tensor, tau: float) -> Tensor:
+    loss = LocalInfoNCE(tau)
+    return mean_of_pairs(loss(loss.similarity(first, second, patch, patient, valid), valid))
+
+
 @pytest.mark.parametrize("patient", [[0, 0, 1, 1, 2, 2], [0, 0, 0, 0, 1, 1]])
 @pytest.mark.parametrize("valid", [[True] * 6, [True, False, True, True, False, True]])
 def test_value_is_that_of_the_definition(patient: list[int], valid: list[bool]) -> None:
     generator = torch.Generator().manual_seed(0)
     first, second = (F.normalize(torch.randn(6, 5, generator=generator), dim=1) for _ in range(2))
     patch = [0, 0, 1, 1, 2, 2]
-    loss = LocalInfoNCE(0.3)(first, second, torch.tensor(patch), torch.tensor(patient), torch.tensor(valid))
+    loss = loss_of(first, second, torch.tensor(patch), torch.tensor(patient), torch.tensor(valid), 0.3)
     assert loss.item() == pytest.approx(reference(first, second, patch, patient, valid, 0.3), rel=1e-5)
 
 
 def test_nothing_valid_is_zero_and_half_precision_is_scored_in_single() -> None:
     z = F.normalize(torch.randn(4, 8), dim=1).requires_grad_()
     index = torch.arange(4)
-    loss = LocalInfoNCE()(z, z, index, index, torch.zeros(4, dtype=torch.bool))
+    loss = loss_of(z, z, index, index, torch.zeros(4, dtype=torch.bool), 0.2)
     loss.backward()
     assert loss.item() == 0
     assert z.grad is not None
     assert torch.isfinite(z.grad).all()
-    assert LocalInfoNCE(0.05)(z.half(), z.half(), index, index, torch.ones(4, dtype=torch.bool)).dtype == torch.float32
+    half = loss_of(z.half(), z.half(), index, index, torch.ones(4, dtype=torch.bool), 0.05)
+    assert half.dtype == torch.float32
 
 
 def stages(axes: int, size: int) -> list[Tensor]:
@@ -66,13 +72,13 @@ def test_perfect_features_find_their_place_and_collapsed_ones_do_not(axes: int, 
         LocalContrastiveSettings(weight=1, locations=20, depths=[1, 0]), network_shape(axes, channels)
     )
     views = contrast.draw_views(batch, torch.Generator().manual_seed(0))
-    assert views.images.shape == (12, *batch.data.shape[1:])
+    assert {view.shape for view in views.images.values()} == {batch.images["augmented"].shape}
     perfect = [stage[:6].repeat(2, *[1] * (axes + 1)) for stage in stages(axes, 6)]
-    result = contrast(Features(perfect), views, batch)
+    result = contrast(pair(*perfect), views, batch)
     assert result.metrics["retrieval"] == 1
     count = [20, 16 if axes == 2 else 20]
     assert result.metrics["retrieval_chance"].item() == pytest.approx(sum(1 / (6 * c) for c in count) / 2)
-    collapsed = contrast(Features([torch.ones_like(stage) for stage in perfect]), views, batch)
+    collapsed = contrast(pair(*(torch.ones_like(stage) for stage in perfect)), views, batch)
     assert collapsed.metrics["retrieval"] < 0.1
     assert collapsed.loss.item() == pytest.approx(sum(math.log(6 * c) for c in count) / 2, rel=1e-4)
 
@@ -81,11 +87,12 @@ def test_background_places_and_one_modality_cases_do_not_count() -> None:
     batch, shape = make_batch(2, 4), network_shape(2, 4)
     batch.foreground[:, :, :16] = False
     batch.present[2] = torch.tensor([True, False, False, False])
+    assert batch.denormalized_target is not None
     batch.denormalized_target[2] = torch.arange(4)
     contrast = LocalContrast(LocalContrastiveSettings(weight=1, depths=[1]), shape)
     views = contrast.draw_views(batch, torch.Generator().manual_seed(0))
     feature = torch.randn(12, 8, 16, 16, requires_grad=True)
-    contrast(Features([feature, torch.randn(12, 16, 4, 4)]), views, batch).loss.backward()
+    contrast(pair(feature, torch.randn(12, 16, 4, 4)), views, batch).loss.backward()
     assert feature.grad is not None
     used = feature.grad.abs().sum(dim=1)
     assert (used[:, :8] == 0).all(), "the upper half is background"
@@ -94,16 +101,14 @@ def test_background_places_and_one_modality_cases_do_not_count() -> None:
 
 
 def test_same_modality_pairs_work_on_one_modality() -> None:
-    batch = make_batch(2, 2)
-    batch = type(batch)(**{**vars(batch), "data": batch.data[:, :1], "denormalized": batch.denormalized[:, :1]})
-    batch.present, batch.denormalized_target = batch.present[:, :1], torch.zeros(6, 1, dtype=torch.long)
+    batch = make_batch(2, 1)
     settings = LocalContrastiveSettings(weight=1, depths=[1], pairs="same")
-    assert LocalContrast.fewest_modalities(settings) == 1
-    assert LocalContrast.fewest_modalities(LocalContrastiveSettings(depths=[1])) == 2
+    assert LocalContrast.needs(settings).modalities == 1
+    assert LocalContrast.needs(LocalContrastiveSettings(depths=[1])).modalities == 2
     views = LocalContrast(settings, network_shape(2, 1)).draw_views(batch, torch.Generator().manual_seed(0))
     assert views.targets["valid"].all()
-    assert torch.equal(views.images[6:], batch.data)
-    assert torch.equal(views.images[:6], batch.denormalized)
+    assert torch.equal(views.images["target"], batch.images["augmented"])
+    assert torch.equal(views.images["source"], batch.images["denormalized"])
 
 
 @pytest.mark.parametrize("depths", [[2], [0, 0]])

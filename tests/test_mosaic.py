@@ -1,8 +1,10 @@
 import pytest
 import torch
 
+from nnssl_plugin.data.mosaic_axes import mosaic_axes
+from nnssl_plugin.errors import InputError
 from nnssl_plugin.objectives.label_space import is_injective, label_space, possible_labels
-from nnssl_plugin.objectives.mosaic import block_map, compose_mosaic, mosaic_axes
+from nnssl_plugin.objectives.mosaic import block_map, compose_mosaic
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,7 @@ def test_auto_label_space_follows_the_number_of_modalities() -> None:
     assert [is_injective("auto", channels) for channels in (2, 3, 4, 5)] == [False, False, True, True]
     assert torch.equal(label_space("auto", 3), label_space("product", 3))
     assert torch.equal(label_space("auto", 4), label_space("injective", 4))
-    with pytest.raises(ValueError, match="four different modalities"):
+    with pytest.raises(InputError, match="four different modalities"):
         label_space("injective", 3)
 
 
@@ -63,9 +65,9 @@ def test_max_hamming_labels_are_far_apart_and_balanced(channels: int, count: int
 
 def test_counts_that_cannot_be_are_refused() -> None:
     assert len(label_space("max_hamming", 3)) == 9
-    with pytest.raises(ValueError, match="2 to 16"):
+    with pytest.raises(InputError, match="2 to 16"):
         label_space("max_hamming", 2, 17)
-    with pytest.raises(ValueError, match="for label_space max_hamming, not product"):
+    with pytest.raises(InputError, match="for label_space max_hamming, not product"):
         label_space("product", 3, 9)
 
 

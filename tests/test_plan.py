@@ -19,10 +19,10 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnssl_plugin.commands import plan
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.planning import plan_options
 from nnssl_plugin.planning.network_size import nearest_patch_size, topology_of
 from nnssl_plugin.planning.plans_copy import copy_plans
-from nnssl_plugin.pretraining.objectives_of_run import BYTES_PER_VALUE, active_objectives
+from nnssl_plugin.pretraining.active_objectives import active_objectives
+from nnssl_plugin.pretraining.step_budget import BYTES_PER_VALUE
 from nnssl_plugin.settings.presets import PRESETS, preset_assignments
 from nnssl_plugin.settings.settings import PLANS_KEY, Settings, settings_from_plans, settings_with
 
@@ -253,7 +253,11 @@ def test_command_says_what_will_run(planned: Path, capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     assert "pre-training: restoration (weight 1)" in printed
     # One view of two patches of the plans' own size, decoder included: a supervised step.
-    memory = re.search(r"3d_fullres: 2 patches of 64x64x64 a step, about (\S+) GB .* reckons (\S+) GB", printed)
+    memory = re.search(
+        r"3d_fullres: 2 patches of 64 x 64 x 64 voxels a step, at 1\.00 times the cost of a supervised step of these plans; "
+        r"about (\S+) GB .* reckons (\S+) GB",
+        printed,
+    )
     assert memory is not None
     assert memory[1] == memory[2]
     settings = settings_from_plans(
@@ -270,10 +274,17 @@ def test_command_says_what_will_run(planned: Path, capsys: pytest.CaptureFixture
     assert (settings.slem.weight, settings.restoration.weight) == (1, 0.5)
     printed = capsys.readouterr().out
     assert "slem (weight 1), restoration (weight 0.5)" in printed
-    # Smaller crops, to fit two views in one's voxels, and one of them without the decoder.
-    memory = re.search(r"3d_fullres: .* about (\S+) GB .* reckons (\S+) GB", printed)
+    # Half of the step for a patch of the plans' size, half for small ones that are not decoded.
+    memory = re.search(
+        r"3d_fullres: 1 patch of 64 x 64 x 64 voxels and (\d) patches of (\d+) x .* of different patients a step, "
+        r"at (\S+) times .* about (\S+) GB .* reckons (\S+) GB",
+        printed,
+    )
     assert memory is not None
-    assert 0 < float(memory[1]) < float(memory[2])
+    assert 2 <= int(memory[1]) <= 8
+    assert 32 <= int(memory[2]) < 64
+    assert 0.5 < float(memory[3]) <= 1
+    assert float(memory[4]) / float(memory[5]) == pytest.approx(float(memory[3]), abs=0.1)
     (planned / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}}))
     command("-p", "nnUNetPlans", "-o", "One")
     printed = capsys.readouterr().out
@@ -294,8 +305,12 @@ def test_memory_is_at_least_what_the_planner_reckons(planner: type, axes: str, n
     assert 1 <= BYTES_PER_VALUE / (numbers["UNet_reference_val_corresp_GB"] * 1e9 / values) < 1.7
 
 
-def test_the_command_knows_every_preset() -> None:
-    assert tuple(PRESETS) == plan_options.PRESETS
+def test_an_unknown_preset_is_refused(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command("-p", "nnUNetPlans", "-o", "M", "--preset", "restore")
+    said = capsys.readouterr().err
+    assert all(name in said for name in PRESETS)
+    assert not (planned / "M.json").exists()
 
 
 @pytest.mark.parametrize("preset", PRESETS)

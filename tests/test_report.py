@@ -14,7 +14,20 @@ from nnssl_plugin.plots.slices import show_slices
 from nnssl_plugin.report.comparison import bootstrap_interval, compare, text_table
 from nnssl_plugin.report.contours import SegmentedCase, show_segmentations
 from nnssl_plugin.report.figures import case_scores, finetuning_curves, pretext_curves
-from nnssl_plugin.report.page import columns, facts, page, paragraph, picture, section, table
+from nnssl_plugin.report.page import (
+    code,
+    columns,
+    details,
+    facts,
+    joined,
+    link,
+    listing,
+    page,
+    paragraph,
+    picture,
+    section,
+    table,
+)
 
 REGIONS = {"WT": [1, 2, 3], "TC": [1, 3], "ET": [3]}
 
@@ -120,9 +133,31 @@ class TestPage:
         assert base64.b64decode(data) == path.read_bytes()
 
     def test_number_columns_are_aligned_to_the_right(self):
-        made = table(["name", "value"], [["x", "1"], ["<b>y</b>", "2"]], numbers=[1])
+        made = table(["name", "value"], [["x", "1"], ["y", "2"]], numbers=[1])
         assert re.findall(r'class="number">(\w+)<', made) == ["value", "1", "2"]
-        assert "<b>y</b>" in made
+
+    def test_only_what_is_marked_as_html_is_html(self):
+        """Wherever text may stand; a cell that begins with a tag is text as any other."""
+        tag = "<b>y</b>"
+        for made in (
+            table([tag], [[tag]]),
+            section(tag, tag),
+            details(tag, tag),
+            columns(tag),
+            facts([(tag, tag)]),
+            paragraph(tag, "soft"),
+            code(tag),
+            listing(tag),
+            link('"><b>y</b>', tag),
+            joined([tag, paragraph(tag)]),
+            page(tag, tag, tag),
+        ):
+            assert "<b>y" not in made
+            assert "&lt;b&gt;y&lt;/b&gt;" in made
+        marked = table([code("a")], [[link("l.txt", "log")]])
+        assert "<th><code>a</code></th>" in marked
+        assert '<td><a href="l.txt">log</a></td>' in marked
+        assert section("t", marked).count("&lt;") == page("t", "s", section("t", marked)).count("&lt;") == 0
 
 
 class TestFigures:

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nnssl_plugin.objectives.objective import Features, PretrainingBatch
+from nnssl_plugin.data.batch import PretrainingBatch
+from nnssl_plugin.objectives.objective import Features
 from nnssl_plugin.objectives.restoration import MosaicRestoration, RestorationSettings
 from tests.batches import make_batch, network_shape
 
@@ -11,12 +12,12 @@ def objective(axes: int = 2, channels: int = 4, **settings: object) -> MosaicRes
     return MosaicRestoration(RestorationSettings(**settings), network_shape(axes, channels, decoder=channels))  # type: ignore[arg-type]
 
 
-def restores(objective: MosaicRestoration, wanted: Tensor) -> Features:
+def restores(objective: MosaicRestoration, wanted: Tensor) -> dict[str, Features]:
     """Features from which the output layer makes `wanted`."""
     with torch.no_grad():
         objective.output.weight.copy_(torch.eye(wanted.shape[1]).view_as(objective.output.weight))
         objective.output.bias.zero_()
-    return Features([], wanted)
+    return {"partial": Features([], {-1: wanted})}
 
 
 @pytest.mark.parametrize("axes", [2, 3])
@@ -24,7 +25,7 @@ def test_view_shows_whole_cubes_of_each_modality_in_its_own_channel(axes: int) -
     batch = make_batch(axes, 4, size=32)
     views = objective(axes, cube_size=8, shown=0.3).draw_views(batch, torch.Generator().manual_seed(0))
     visible = views.targets["visible"]
-    assert torch.equal(views.images, torch.where(visible, batch.data, torch.zeros(())))
+    assert torch.equal(views.images["partial"], torch.where(visible, batch.images["augmented"], torch.zeros(())))
     cubes = visible
     for axis in range(2, 2 + axes):
         cubes = cubes.unfold(axis, 8, 8)
@@ -38,7 +39,7 @@ def test_view_shows_whole_cubes_of_each_modality_in_its_own_channel(axes: int) -
 def test_patch_not_divisible_by_the_cube() -> None:
     batch = make_batch(2, 4)
     visible = objective(cube_size=20).draw_views(batch, torch.Generator().manual_seed(0)).targets["visible"]
-    assert visible.shape == batch.data.shape
+    assert visible.shape == batch.images["augmented"].shape
 
 
 def test_loss_is_the_weighted_mean_of_the_definition() -> None:
@@ -47,21 +48,21 @@ def test_loss_is_the_weighted_mean_of_the_definition() -> None:
     batch.present[0, 1] = False
     task = objective(shown_weight=0.25)
     views = task.draw_views(batch, torch.Generator().manual_seed(0))
-    restored = torch.randn_like(batch.data)
+    restored = torch.randn_like(batch.images["clean"])
     expected = []
-    for b in range(len(batch.data)):
+    for b in range(len(batch.images["clean"])):
         total = weight = 0.0
         for c in range(4):
             if not batch.present[b, c]:
                 continue
-            error = (restored[b, c] - batch.data[b, c]).abs()
+            error = (restored[b, c] - batch.images["clean"][b, c]).square()
             w = torch.where(views.targets["visible"][b, c], 0.25, 1.0) * batch.foreground[b, 0]
             total += float((error * w).sum())
             weight += float(w.sum())
         expected.append(total / weight)
     result = task(restores(task, restored), views, batch)
     assert result.loss.item() == pytest.approx(sum(expected) / len(expected), rel=1e-5)
-    perfect = task(restores(task, batch.data), views, batch)
+    perfect = task(restores(task, batch.images["clean"]), views, batch)
     assert perfect.loss.item() == pytest.approx(0, abs=1e-6)
     mean = make_constant_guess(batch)
     guessed = task(restores(task, mean), views, batch).metrics
@@ -69,10 +70,10 @@ def test_loss_is_the_weighted_mean_of_the_definition() -> None:
 
 
 def make_constant_guess(batch: PretrainingBatch) -> Tensor:
-    guess = torch.zeros_like(batch.data)
-    for b in range(len(batch.data)):
+    guess = torch.zeros_like(batch.images["clean"])
+    for b in range(len(batch.images["clean"])):
         for c in range(4):
-            guess[b, c] = batch.data[b, c][batch.foreground[b, 0]].mean()
+            guess[b, c] = batch.images["clean"][b, c][batch.foreground[b, 0]].mean()
     return guess
 
 
@@ -82,7 +83,7 @@ def test_background_and_missing_modalities_do_not_count() -> None:
     batch.present[:, 2] = False
     task = objective()
     views = task.draw_views(batch, torch.Generator().manual_seed(0))
-    restored = torch.zeros_like(batch.data).requires_grad_()
+    restored = torch.zeros_like(batch.images["clean"]).requires_grad_()
     task(restores(task, restored), views, batch).loss.backward()
     assert restored.grad is not None
     assert (restored.grad[:, :, 16:] == 0).all()
@@ -95,4 +96,4 @@ def test_empty_foreground_costs_nothing() -> None:
     batch.foreground[:] = False
     task = objective(3)
     views = task.draw_views(batch, torch.Generator().manual_seed(0))
-    assert task(restores(task, torch.ones_like(batch.data)), views, batch).loss.item() == 0
+    assert task(restores(task, torch.ones_like(batch.images["clean"])), views, batch).loss.item() == 0

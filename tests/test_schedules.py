@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.finetuning.schedules import EpochSchedule, Rates, sawtooth, sawtooth_lengths, warmup
+from nnssl_plugin.finetuning.schedules import Rates, StepSchedule, sawtooth, sawtooth_lengths, warmup, warmup_length
 
 
 def test_warmup_is_linear_then_nnunets_polynomial() -> None:
@@ -31,23 +31,31 @@ def test_sawtooth_of_the_published_length() -> None:
 
 def test_short_sawtooth_keeps_every_stage_or_says_that_it_cannot() -> None:
     assert sawtooth_lengths(4, 0.025, 0.025, 0.05) == (1, 1, 1)
-    with pytest.raises(InputError, match=r"finetuning\.epochs=3 leaves nothing .*\(1\) and down \(1\)"):
+    with pytest.raises(InputError, match=r"= 3 steps leave nothing .*\(1\) and down \(1\)"):
         sawtooth_lengths(3, 0.025, 0.025, 0.05)
     with pytest.raises(InputError, match=r"smaller finetuning\.decoder_up_fraction"):
         sawtooth_lengths(100, 0.5, 0.3, 0.2)
 
 
-def test_schedule_is_a_function_of_the_epoch_alone() -> None:
+def test_warmup_leaves_a_step_at_the_peak() -> None:
+    """12 epochs of 50 steps warm up over 30 steps, less than an epoch."""
+    assert warmup_length(600, 0.05) == 30
+    assert warmup_length(10, 1.0) == 9
+    assert warmup_length(1, 0.5) == 0
+    assert warmup(9, 10, 9).encoder == 1
+
+
+def test_schedule_is_a_function_of_the_step_alone() -> None:
     groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "name": name} for name in ("encoder", "decoder")]
     optimizer = torch.optim.SGD(groups, lr=1.0)
 
-    def rates_at(epoch: int) -> dict[str, float]:
-        return {"encoder": 0.5 * epoch, "decoder": 2.0 + epoch}
+    def rates_at(step: int) -> dict[str, float]:
+        return {"encoder": 0.5 * step, "decoder": 2.0 + step}
 
-    schedule = EpochSchedule(optimizer, rates_at)
-    for epoch in (0, 1, 2, 7, 3):
-        schedule.step(epoch)
-        assert [group["lr"] for group in optimizer.param_groups] == [0.5 * epoch, 2.0 + epoch]
-        assert schedule.get_last_lr() == [0.5 * epoch, 2.0 + epoch]
-    schedule.step()
-    assert optimizer.param_groups[0]["lr"] == 2.0, "the next epoch is the fourth"
+    schedule = StepSchedule(optimizer, rates_at, steps_per_epoch=10)
+    assert [group["lr"] for group in optimizer.param_groups] == [0, 2]
+    for step in (0, 1, 2, 7, 3):
+        schedule.set_rates(step)
+        assert [group["lr"] for group in optimizer.param_groups] == [0.5 * step, 2.0 + step]
+    schedule.step(4)
+    assert [group["lr"] for group in optimizer.param_groups] == [20, 42], "the first step of the fifth epoch"

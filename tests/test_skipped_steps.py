@@ -1,10 +1,12 @@
 import pytest
 import torch
 
+from nnssl_plugin.pretraining.optimizer import adamw
 from nnssl_plugin.pretraining.skipped_steps import (
     SMALLEST_SCALE,
     count_skipped,
     describe_skipped,
+    gradient_scaler,
     step_if_finite,
     stop_where_most_are_skipped,
 )
@@ -12,7 +14,7 @@ from nnssl_plugin.pretraining.skipped_steps import (
 
 def weight_and_optimizer() -> tuple[torch.nn.Parameter, torch.optim.Optimizer]:
     weight = torch.nn.Parameter(torch.ones(3))
-    return weight, torch.optim.AdamW([weight], 0.1)
+    return weight, adamw([weight], 0.1, weight_decay=0.01)
 
 
 def root_at_zero(weight: torch.Tensor) -> torch.Tensor:
@@ -20,20 +22,42 @@ def root_at_zero(weight: torch.Tensor) -> torch.Tensor:
     return (weight - weight.detach()).abs().sqrt().sum()
 
 
+BAD_LOSSES = {
+    "loss and gradient": lambda weight: (weight * torch.nan).sum(),
+    "loss alone": lambda weight: weight.sum() + torch.inf,
+}
+
+
+def scaler_of(scaled: bool) -> torch.amp.GradScaler:
+    """As on a GPU, or as on the CPU."""
+    return torch.amp.GradScaler("cpu") if scaled else gradient_scaler(torch.device("cpu"))
+
+
 @pytest.mark.parametrize("scaled", [False, True])
-@pytest.mark.parametrize("spoiled", ["loss", "gradient"])
+@pytest.mark.parametrize("spoiled", [*BAD_LOSSES, "gradient alone"])
 def test_only_finite_steps_change_weights(scaled: bool, spoiled: str) -> None:
     weight, optimizer = weight_and_optimizer()
-    scaler = torch.amp.GradScaler("cpu") if scaled else None
-    bad = (weight * torch.nan).sum() if spoiled == "loss" else root_at_zero(weight)
+    scaler = scaler_of(scaled)
+    bad_loss = spoiled in BAD_LOSSES
+    bad = BAD_LOSSES[spoiled](weight) if bad_loss else root_at_zero(weight)
     # A scaler meets gradients that are not finite while it looks for its scale.
-    assert step_if_finite(bad, optimizer, scaler) == (spoiled == "loss" or not scaled)
+    assert step_if_finite(bad, optimizer, scaler) == float(bad_loss or not scaled)
     assert torch.equal(weight, torch.ones(3))
-    if scaler is not None:
-        assert scaler.get_scale() == (65536 if spoiled == "loss" else 32768)
+    # The scale has no part in a loss that is not finite.
+    assert scaler.get_scale() == (1 if not scaled else 65536 if bad_loss else 32768)
     optimizer.zero_grad()
-    assert not step_if_finite(weight.sum(), optimizer, scaler)
-    assert (weight < 1).all()
+    assert step_if_finite(weight.sum(), optimizer, scaler) == 0
+    # The first step of AdamW that changes anything is one of the learning rate: nothing was left in its moments.
+    torch.testing.assert_close(weight, torch.full((3,), 1 - 0.1), rtol=1e-4, atol=1e-4)
+    assert optimizer.state[weight]["step"] == 1
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_gradients_are_clipped_unscaled(scaled: bool) -> None:
+    weight, optimizer = weight_and_optimizer()
+    step_if_finite((weight * torch.tensor([300.0, 400, 0])).sum(), optimizer, scaler_of(scaled))
+    assert weight.grad is not None
+    torch.testing.assert_close(weight.grad, torch.tensor([7.2, 9.6, 0]))
 
 
 def test_gradients_that_no_scale_makes_finite_are_counted() -> None:

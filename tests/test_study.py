@@ -140,7 +140,18 @@ def test_a_missing_evaluation_is_made_without_training(commands: Commands) -> No
     (commands.root / "tiny" / "evaluation" / "tiny_scratch_1patients_draw1_seed7_fold0.json").unlink()
     commands.called.clear()
     run(commands)
-    assert [command[:3] for command in commands.called] == [["nnssl_plugin", "evaluate", "regions"]]
+    assert [command[:2] for command in commands.called] == [["evaluate", "regions"]]
+
+
+def test_predictions_that_cannot_be_scored_fail_the_run(commands: Commands, capsys) -> None:
+    commands.problems = ["case04: no prediction"]
+    assert run(commands) == 1
+    assert "1 of its predictions cannot be scored, first: case04: no prediction" in capsys.readouterr().err
+    assert not list((commands.root / "tiny" / "evaluation").iterdir())
+    # They are scored once that is put right, without training again.
+    commands.problems, trained = [], len(commands.trained())
+    assert run(commands) == 0
+    assert len(commands.trained()) == trained
 
 
 def fold_folder(commands: Commands, plans: str, trainer: str) -> Path:

@@ -27,6 +27,12 @@ def test_markdown() -> None:
     ]
 
 
+def test_tags_are_text_in_markdown() -> None:
+    table = Table(["<b>"], [["</td>"], ["<!--"], ["<0.25"], ["a < b"]])
+    assert table.markdown().splitlines()[0] == "| \\<b> |"
+    assert table.markdown().splitlines()[2:] == ["| \\</td> |", "| \\<!-- |", "| <0.25 |", "| a < b |"]
+
+
 def test_latex_is_escaped() -> None:
     assert TABLE.latex().splitlines() == [
         "\\begin{tabular}{lr}",

@@ -15,17 +15,19 @@ import pytest
 import torch
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint, run_training
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+from torch.nn.modules.conv import _ConvNd
 
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.nnunet.dataset_json import KEY
 from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.planning.fused_network import with_contextual_fusion
+from nnssl_plugin.pretraining.skipped_steps import GRADIENT_NORM, step_if_finite
+from nnssl_plugin.training.run_record import RECORD
 from tests.synthetic import MODALITIES, NAME, brain, make_plans, write_dataset
 
 TINY = {"epochs": 2, "iterations_per_epoch": 2, "validation_iterations": 2, "save_every": 1, "seed": 3}
@@ -168,10 +170,11 @@ def test_only_training_cases_of_the_fold_and_of_further_data_sets(environment: P
     assert [record.case for record in trainer.cohort] == seen
     trainer = get_trainer_from_args(NAME, "3d_fullres", "all", "SSLPretrainTrainer", "Tiny", device=CPU)
     assert len(trainer.cohort) == 9
-    # The same case under another patient's name, as a converter of another kind might record it.
+    # Equal names in two cohorts are not one patient: nobody said so.
     write_dataset(environment, make_plans(), cases=3, name="Dataset902_More", first=3)
     trainer = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
-    assert [record.case for record in trainer.cohort] == ["case00", "case01", "case02", "case03", "case03"]
+    assert [record.case for record in trainer.cohort] == [*seen[:4], "case03", "case04", "case05"]
+    assert len({record.patient for record in trainer.cohort}) == 7
 
 
 def test_a_constant_channel_counts_as_missing_and_is_said_once(environment: Path) -> None:
@@ -369,8 +372,8 @@ def test_mirroring_can_be_switched_off(environment: Path) -> None:
     prepare(environment, pretraining={"mirroring": False})
     trainer = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
     trainer.initialize()
-    loader = trainer.make_loader(augment=True)
-    assert not [t for t in loader.augmentation.spatial.transforms if isinstance(t, MirrorTransform)]
+    for sampler in trainer.make_loader(augment=True).samplers.values():
+        assert not [t for t in sampler.augmentation.spatial.transforms if isinstance(t, MirrorTransform)]
 
 
 def test_heads_of_another_version_are_said(environment: Path) -> None:
@@ -381,7 +384,7 @@ def test_heads_of_another_version_are_said(environment: Path) -> None:
     saved["nnssl_plugin"]["heads"].popitem()
     torch.save(saved, file)
     trainer = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
-    with pytest.raises(InputError, match="heads of this checkpoint are not those of nnssl_plugin"):
+    with pytest.raises(InputError, match="the heads or the optimiser of this checkpoint are not those of nnssl_plugin"):
         trainer.load_checkpoint(str(file))
 
 
@@ -451,28 +454,25 @@ def test_steps_with_a_non_finite_loss_change_nothing_and_stop_the_run_when_they_
     trainer = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
     trainer.initialize()
     steps = 0
-    whole, step = trainer.forward, trainer.train_step
+    step = trainer.train_step
     changed = []
 
     def watched(batch: dict[str, Any]) -> Any:
-        before = [value.clone() for value in trainer.pretraining_network.state_dict().values()]
+        before = [value.clone() for value in trainer.step.network.state_dict().values()]
         values = step(batch)
-        after = trainer.pretraining_network.state_dict().values()
+        after = trainer.step.network.state_dict().values()
         changed.append(not all(map(torch.equal, before, after)))
         return values
 
-    def sometimes(batch: dict[str, Any]) -> Any:
+    def sometimes(head: Any, _: Any, result: Any) -> None:
         nonlocal steps
-        total, parts = whole(batch)
-        if trainer.network.training:
+        if head.training:
             steps += 1
             # One bad step in the first epoch, nothing else in the second.
             if steps == 1 or trainer.current_epoch == 1:
-                parts["slem"].loss = parts["slem"].loss * torch.nan
-                return total * torch.nan, parts
-        return total, parts
+                result.loss = result.loss * torch.nan
 
-    monkeypatch.setattr(trainer, "forward", sometimes)
+    trainer.step.network.objectives["slem"].register_forward_hook(sometimes)
     monkeypatch.setattr(trainer, "train_step", watched)
     with pytest.raises(
         RuntimeError, match=r"epoch 1, 2 of 2 steps: loss .* not finite \(slem in 2\); .*checkpoint_latest\.pth is from"
@@ -638,31 +638,69 @@ def test_finetuning_is_not_resumed_with_other_settings(environment: Path) -> Non
         maybe_load_checkpoint(finetuner("SSLScratchTrainer"), True, False)
 
 
-def test_learning_rates_of_both(environment: Path) -> None:
-    prepare(
-        environment, finetuning={"epochs": 10, "warmup_fraction": 0.2, "initial_lr": 0.002, "scratch_initial_lr": 0.05}
-    )
-    for name, expected in (
-        ("SSLFinetuneTrainer", [0.001, 0.002, 0.002, 0.002 * (7 / 8) ** 0.9]),
-        ("SSLScratchTrainer", [0.05 * (1 - epoch / 10) ** 0.9 for epoch in range(4)]),
-    ):
-        trainer = finetuner(name)
-        trainer.initialize()
-        rates = []
-        for epoch in range(4):
-            trainer.lr_scheduler.step(epoch)
-            rates.append(trainer.optimizer.param_groups[0]["lr"])
-        assert rates == pytest.approx(expected)
+def pretrainer(fold: int | str = 0, **options: Any) -> Any:
+    return get_trainer_from_args(NAME, "3d_fullres", fold, "SSLPretrainTrainer", "Tiny", device=CPU, **options)
 
 
-def test_pretraining_can_start_from_weights(environment: Path) -> None:
+def test_pretraining_that_starts_from_weights_says_from_which(environment: Path) -> None:
+    results = prepare(environment, pretraining={"epochs": 3})
+    pretrain(fold="all")
+    weights = output(results, fold="all") / "checkpoint_final.pth"
+    saved = checkpoint(weights)
+    assert initial_weights(saved) == {"none"}
+    trainer = pretrainer()
+    maybe_load_checkpoint(trainer, False, False, str(weights))
+    loaded = trainer.network.encoder.state_dict()
+    assert all(torch.equal(value, saved["network_weights"][f"encoder.{key}"]) for key, value in loaded.items())
+    stop_after(trainer, epochs=1)
+    made_of = saved["nnssl_plugin"]["provenance"]["encoder_sha256"]
+    assert initial_weights(checkpoint(output(results) / "checkpoint_latest.pth")) == {made_of}
+    # A resumed run has them from its checkpoint.
+    pretrain(continue_training=True)
+    final = output(results) / "checkpoint_final.pth"
+    assert checkpoint(final)["current_epoch"] == 3
+    assert initial_weights(checkpoint(final)) == {made_of}
+    before = final.read_bytes()
+    # Neither none nor others take the place of a run that began with these.
+    with pytest.raises(InputError, match="finished run that differs in initial_weights "):
+        pretrain()
+    other = {**saved, "network_weights": {key: value + 0.1 for key, value in saved["network_weights"].items()}}
+    torch.save(other, weights)
+    again = pretrainer()
+    maybe_load_checkpoint(again, False, False, str(weights))
+    with pytest.raises(InputError, match="finished run that differs in initial_weights "):
+        again.run_training()
+    assert final.read_bytes() == before
+
+
+def initial_weights(saved: dict[str, Any]) -> set[str]:
+    return {saved["init_args"][RECORD]["initial_weights"], saved["nnssl_plugin"]["provenance"]["initial_weights"]}
+
+
+def test_the_same_weights_may_train_again(environment: Path) -> None:
     results = prepare(environment, pretraining={"epochs": 1})
-    pretrain()
-    trainer = get_trainer_from_args(NAME, "3d_fullres", "all", "SSLPretrainTrainer", "Tiny", device=CPU)
+    pretrain(fold="all")
+    for _ in range(2):
+        pretrain(pretrained_weights=str(output(results, fold="all") / "checkpoint_final.pth"))
+    assert "none" not in initial_weights(checkpoint(output(results) / "checkpoint_final.pth"))
+
+
+def test_norms_and_biases_do_not_decay_and_every_group_is_clipped(environment: Path) -> None:
+    prepare(environment, pretraining={"weight_decay": 0.3})
+    trainer = pretrainer()
     trainer.initialize()
-    load_pretrained_weights(trainer.network, str(output(results) / "checkpoint_final.pth"))
-    saved = checkpoint(output(results) / "checkpoint_final.pth")["network_weights"]
-    assert torch.equal(
-        trainer.pretraining_network.network.state_dict()["encoder.stages.0.0.convs.0.conv.weight"],
-        saved["encoder.stages.0.0.convs.0.conv.weight"],
-    )
+    network, groups = trainer.step.network, trainer.optimizer.param_groups
+    decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    assert set(decays) == {id(p) for p in trained.values()}
+    kernels = {id(m.weight) for m in network.modules() if isinstance(m, torch.nn.Linear | _ConvNd)}
+    for name, parameter in trained.items():
+        assert decays[id(parameter)] == (0.3 if id(parameter) in kernels else 0), name
+    assert len(groups) == 2
+    for parameter in trained.values():
+        parameter.grad = None
+    # A loss with a huge gradient of every parameter: after clipping, no group's norm is more than the limit.
+    step_if_finite(sum((1e3 * p).sum() for p in trained.values()), trainer.optimizer, trainer.step.scaler)  # type: ignore[arg-type]
+    norms = [torch.stack([p.grad.norm() for p in group["params"]]).norm() for group in groups]
+    assert torch.stack(norms).norm().item() == pytest.approx(GRADIENT_NORM, rel=1e-4)
+    assert all(0 < norm < GRADIENT_NORM for norm in norms)

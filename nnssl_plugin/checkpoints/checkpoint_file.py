@@ -1,6 +1,6 @@
 """Checkpoints: written whole or not at all, resumable, and without what identifies a patient or a machine."""
 
-import os
+import errno
 import pickle
 import random
 import warnings
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.files import whole_file
 from nnssl_plugin.nnunet.dataset_json import without_cases
 
 # nnU-Net logs numpy's scalars, older checkpoints of ours hold numpy's random state: data, not code.
@@ -28,18 +29,30 @@ NUMPY_GLOBALS = [
 ]
 
 
+# Put before every name by DistributedDataParallel and torch.compile.
+WRAPPERS = ("module.", "_orig_mod.")
+
+
 def save_atomically(checkpoint: Mapping[str, Any], file: str | Path) -> None:
-    """Write a checkpoint; a process killed meanwhile leaves the previous file intact."""
-    partial = Path(f"{file}.part")
-    with partial.open("wb") as stream:
-        torch.save(checkpoint, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(file)
+    """Write a checkpoint; a process killed meanwhile leaves the previous file intact.
+
+    Raises:
+        OSError: it cannot be written, a full disk included; the error names `file`.
+    """
+    with whole_file(Path(file)) as unfinished, unfinished.open("wb") as stream:
+        try:
+            torch.save(checkpoint, stream)
+        except RuntimeError as error:
+            # torch finds that it cannot close its archive, and that hides why.
+            cause = error.__context__
+            number = cause.errno if isinstance(cause, OSError) else None
+            raise OSError(number or errno.EIO, str(cause or error), str(file)) from error
 
 
 def read_checkpoint(file: str | Path, mmap: bool = False) -> dict[str, Any]:
     """Read a checkpoint onto the CPU without running any code that it might hold.
+
+    Weights saved inside the wrapper of DistributedDataParallel or torch.compile come under the network's own names.
 
     Args:
         file: of nnU-Net, nnssl or this plugin.
@@ -60,9 +73,18 @@ def read_checkpoint(file: str | Path, mmap: bool = False) -> dict[str, Any]:
         except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
             raise InputError(f"{path} {_why_unreadable(path, str(error))}") from None
     weights = content.get("network_weights") if isinstance(content, dict) else None
-    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()
+    ):
         raise InputError(f"{path} is no checkpoint of nnU-Net, nnssl or this plugin: it has no 'network_weights'")
-    return dict(content)
+    return {**content, "network_weights": {without_wrappers(name): value for name, value in weights.items()}}
+
+
+def without_wrappers(name: str) -> str:
+    """Name of a weight, or of a part of a network, in the network that was wrapped."""
+    while name.startswith(WRAPPERS):
+        name = name.partition(".")[2]
+    return name
 
 
 def _why_unreadable(path: Path, error: str) -> str:

@@ -9,10 +9,14 @@ from typing import Any
 
 from torch import Tensor
 
+from nnssl_plugin.checkpoints.checkpoint_file import without_wrappers
+from nnssl_plugin.checkpoints.recorded import recorded_section
 from nnssl_plugin.errors import InputError
 
 ADAPTATION_PLAN = "nnssl_adaptation_plan"
-NEEDED = ("key_to_encoder", "key_to_stem", "pretrain_num_input_channels")
+NEEDED = ("key_to_encoder", "key_to_stem")
+# Beside the network's weights in checkpoints of nnssl's Spark trainers.
+SPARK_WEIGHTS = "spark_weights"
 
 
 def adaptation_plan(
@@ -56,23 +60,36 @@ def unet_weights(checkpoint: Mapping[str, Any], file: str) -> dict[str, Tensor]:
     Raises:
         InputError: the file has no adaptation plan, or nothing stands where the plan says.
     """
-    plan = checkpoint.get(ADAPTATION_PLAN)
-    if not isinstance(plan, dict) or not all(key in plan for key in NEEDED):
-        raise InputError(
-            f"{file} is no checkpoint of nnssl: it has no {ADAPTATION_PLAN} with {', '.join(NEEDED)}. For checkpoints of "
-            "nnU-Net and of this plugin there is nnssl_plugin export"
-        )
+    plan = recorded_section(checkpoint, ADAPTATION_PLAN)
+    if not all(isinstance(plan.get(key), str) for key in NEEDED):
+        raise InputError(f"{file} {_without_plan(checkpoint)}")
+    encoder, stem = (without_wrappers(plan[key]) for key in NEEDED)
+    prefixes = {f"{encoder}.": "encoder.stages.", f"{stem}.": "encoder.stem."}
+    weights = checkpoint["network_weights"]
+    for key in (encoder, stem):
+        if not any(name.startswith(f"{key}.") for name in weights):
+            raise InputError(f"{file}: no weights under {key!r}, where its adaptation plan says they are")
     renamed: dict[str, Tensor] = {}
-    prefixes = {f"{plan['key_to_encoder']}.": "encoder.stages.", f"{plan['key_to_stem']}.": "encoder.stem."}
-    for name, value in checkpoint["network_weights"].items():
+    for name, value in weights.items():
         # A plain encoder's stem is its first stage, and stays there: the encoder's prefix comes first.
         prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), None)
         if prefix is not None:
             renamed[prefixes[prefix] + name.removeprefix(prefix)] = value
         elif name.startswith(("decoder.stages.", "decoder.transpconvs.")):
             renamed[name] = value
-    if not any(name.startswith("encoder.stages.") for name in renamed):
-        raise InputError(
-            f"{file}: no weights under {plan['key_to_encoder']!r}, where its adaptation plan says they are"
-        )
     return renamed
+
+
+def _without_plan(checkpoint: Mapping[str, Any]) -> str:
+    trainer = str(checkpoint.get("trainer_name", ""))
+    if SPARK_WEIGHTS in checkpoint or "spark" in trainer.lower():
+        return (
+            f"has no {ADAPTATION_PLAN}: nnssl's Spark trainers write none. Add it with nnssl's own "
+            "src/nnssl/utilities/add_adaptation_plan.py -i CHECKPOINT -pl PLAN -o FOLDER -arch ResEncL -key_to_encoder "
+            "encoder.stages -key_to_stem encoder.stem -keys_to_in_proj encoder.stem.convs.0.conv "
+            "encoder.stem.convs.0.all_modules.0, and import what it writes"
+        )
+    return (
+        f"is no checkpoint of nnssl: it has no {ADAPTATION_PLAN} with {' and '.join(NEEDED)}. For checkpoints of nnU-Net "
+        "and of this plugin there is nnssl_plugin export"
+    )

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -53,9 +54,18 @@ def citations_of(objectives: Mapping[str, Any]) -> list[Citation]:
     return [*papers, NNUNET]
 
 
-def digest(tensors: Iterable[torch.Tensor]) -> str:
+def weights_sha256(tensors: Iterable[torch.Tensor]) -> str:
     """SHA-256 over the bytes of tensors, wherever they are."""
     result = hashlib.sha256()
     for tensor in tensors:
         result.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return result.hexdigest()
+
+
+def file_sha256(file: Path) -> str:
+    """SHA-256 of a file."""
+    result = hashlib.sha256()
+    with file.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            result.update(chunk)
     return result.hexdigest()

@@ -1,5 +1,4 @@
 import argparse
-import json
 from pathlib import Path
 
 from nnssl_plugin.errors import InputError
@@ -22,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare, print and, if asked, save."""
-    from nnssl_plugin.files import write_text
+    from nnssl_plugin.files import write_json, write_text
     from nnssl_plugin.report.comparison_page import comparison_page
     from nnssl_plugin.report.comparison_table import compare_runs, comparison_rows, comparison_table
     from nnssl_plugin.report.run_scores import common_cases, read_runs
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
             "runs": {one.name: list(map(str, one.seeds)) for one in runs},
             "rows": comparison_rows(compared),
         }
-        write_text(args.o, json.dumps(content, indent=4))
+        write_json(content, args.o)
         for ending, text in (("csv", whole.csv()), ("md", whole.markdown()), ("tex", whole.latex())):
             write_text(args.o.with_suffix(f".{ending}"), text)
         write_text(args.o.with_suffix(".html"), comparison_page(compared, cases))

@@ -1,16 +1,12 @@
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nnssl_plugin.conversion.brats_eras import ERAS
+from nnssl_plugin.conversion.label_scheme import LabelScheme, scheme_from_names
+from nnssl_plugin.conversion.options import ConversionOptions
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.nnunet.environment import check_nnunet
 
-if TYPE_CHECKING:
-    from nnssl_plugin.conversion.convert import Target
-    from nnssl_plugin.conversion.label_scheme import LabelScheme
-
-# Keys of `conversion.brats_eras.ERAS`, repeated because that module is slow to import.
-ERAS = ("2012", "2015", "2020", "2021", "2023", "2024", "2024-ped", "msd")
 SMALLEST_OVERLAP = 0.75
 
 
@@ -18,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One sub-command per layout; what they share comes first."""
     converters = parser.add_subparsers(dest="converter", required=True, metavar="LAYOUT")
     brats = converters.add_parser("brats", help="BraTS 2012 to 2024, and the Medical Segmentation Decathlon's Task01")
-    _add_target(brats)
+    _add_options(brats)
     brats.add_argument("--era", choices=ERAS, help="whose names and label values (default: recognised by the names)")
     brats.add_argument(
         "--labels",
@@ -34,14 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     brats.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="of the predictions, with --back")
 
     chaos = converters.add_parser("chaos", help="CHAOS MR: DICOM and PNG, MR/NUMBER/{T1DUAL,T2SPIR}")
-    _add_target(chaos)
+    _add_options(chaos)
     t2 = chaos.add_mutually_exclusive_group()
     t2.add_argument("--t2-on-t1", action="store_true", help="T2-SPIR as third channel, resampled onto T1-DUAL")
     t2.add_argument("--t2-id", type=int, metavar="ID", help="T2-SPIR as data set of its own")
     _add_overlap(chaos)
 
     folder = converters.add_parser("folder", help="any folder, with a file-name pattern per modality or a table")
-    _add_target(folder)
+    _add_options(folder)
     files = folder.add_mutually_exclusive_group(required=True)
     files.add_argument(
         "--modality",
@@ -80,64 +76,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; the exit code is 1 where cases were left out."""
-    from nnssl_plugin.conversion.convert import Target
     from nnssl_plugin.dataset_conversion import brats, chaos
 
     check_nnunet("nnUNet_raw")
     if args.converter == "brats" and args.back:
         return _back(args)
-    target = Target(args.dataset_id, args.name, args.unlabelled_id, args.overwrite, args.copy, args.strict)
+    options = ConversionOptions(args.dataset_id, args.name, args.unlabelled_id, args.overwrite, args.copy, args.strict)
     if args.converter == "brats":
         if args.output:
             raise InputError("-o is for --back; data sets go to nnUNet_raw")
-        return brats.convert(args.input, target, args.era, args.labels)
-    target = _with_overlap(target, args)
+        return brats.convert(args.input, options, args.era, args.labels)
+    options = _with_overlap(options, args)
     if args.converter == "chaos":
-        return chaos.convert(args.input, target, args.t2_id, args.t2_on_t1)
-    return _folder(args, target)
+        return chaos.convert(args.input, options, args.t2_id, args.t2_on_t1)
+    return _folder(args, options)
 
 
-def _folder(args: argparse.Namespace, target: "Target") -> int:
+def _folder(args: argparse.Namespace, options: ConversionOptions) -> int:
     from nnssl_plugin.conversion.file_patterns import modality_patterns
     from nnssl_plugin.dataset_conversion import folder
 
-    labels = _label_scheme(args)
+    label_scheme = _label_scheme(args)
     if args.csv:
         for option in ("label", "patient"):
             if getattr(args, option):
                 raise InputError(f"--{option} goes with --modality; the table of --csv has its own column")
-        return folder.convert_table(args.csv, args.input, labels, target)
-    if labels and not args.label:
+        return folder.convert_table(args.csv, args.input, label_scheme, options)
+    if label_scheme and not args.label:
         raise InputError("--regions and --label-name say what segmentations mean, but --label names none")
-    return folder.convert(args.input, modality_patterns(args.modality), args.label, labels, args.patient, target)
+    return folder.convert(args.input, modality_patterns(args.modality), args.label, label_scheme, args.patient, options)
 
 
-def _label_scheme(args: argparse.Namespace) -> "LabelScheme | None":
-    from nnssl_plugin.conversion.brats_eras import ERAS as KNOWN
-    from nnssl_plugin.conversion.label_scheme import scheme_from_names
-
+def _label_scheme(args: argparse.Namespace) -> LabelScheme | None:
     if args.label_name:
         return scheme_from_names(args.label_name)
-    return KNOWN[args.regions.removeprefix("brats")].scheme if args.regions else None
+    return ERAS[args.regions.removeprefix("brats")].scheme if args.regions else None
 
 
-def _with_overlap(target: "Target", args: argparse.Namespace) -> "Target":
+def _with_overlap(options: ConversionOptions, args: argparse.Namespace) -> ConversionOptions:
     from dataclasses import replace
 
     if not 0 < args.min_overlap <= 1:
         raise InputError(f"--min-overlap {args.min_overlap:g}: expected a share above 0 and at most 1")
-    return replace(target, resample_to=getattr(args, "resample_to", None), smallest_overlap=args.min_overlap)
+    return replace(options, resample_to=getattr(args, "resample_to", None), smallest_overlap=args.min_overlap)
 
 
 def _back(args: argparse.Namespace) -> int:
-    from nnssl_plugin.conversion.back import predictions_back
+    from nnssl_plugin.conversion.published_values import restore_published_values
 
     if not args.output:
         raise InputError("--back needs -o FOLDER, where the predictions with published values go")
-    return predictions_back(args.input, args.output, args.dataset_id)
+    return restore_published_values(args.input, args.output, args.dataset_id)
 
 
-def _add_target(parser: argparse.ArgumentParser) -> None:
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-i", "--input", type=Path, required=True, metavar="FOLDER", help="searched with all below it")
     parser.add_argument("-d", "--dataset-id", type=int, required=True, metavar="ID", help="of the new data set")
     parser.add_argument("--name", help="of the new data set")

@@ -1,16 +1,12 @@
 import argparse
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nnssl_plugin.errors import InputError
 
-if TYPE_CHECKING:
-    from nnssl_plugin.evaluation.regions import LabelConvention
-
 SUMMARIES = {
-    "brats": "WT, TC and ET of BraTS: Dice, HD95, sensitivity, specificity, lesion-wise Dice and HD95 of 2023",
+    "brats": "WT, TC and ET of BraTS, as in 2023: Dice, HD95 (mm), sensitivity, specificity, lesion-wise Dice and HD95",
     "chaos": "organs of CHAOS: Dice, RAVD (%%), ASSD and MSSD (mm)",
     "regions": "every label or region of a dataset.json: Dice, HD95 (mm), sensitivity, specificity",
 }
@@ -48,10 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score, print and save; 1 if any case could not be scored."""
-    from nnssl_plugin.evaluation.evaluate import evaluate_folder, file_ending_of
-    from nnssl_plugin.evaluation.metrics import brats_metrics, chaos_metrics, region_metrics
-    from nnssl_plugin.files import write_text
-    from nnssl_plugin.nnunet.results_folder import dataset_json_of, validation_cases
+    from nnssl_plugin.evaluation.evaluate_predictions import evaluate_predictions
+    from nnssl_plugin.files import write_json, write_text
     from nnssl_plugin.report.evaluation_page import evaluation_page
     from nnssl_plugin.report.evaluation_table import case_table, mean_table
 
@@ -61,65 +55,20 @@ def run(args: argparse.Namespace) -> int:
     output = args.o or predictions / f"{args.challenge}.json"
     if output.suffix != ".json" or not output.absolute().parent.is_dir():
         raise InputError(f"-o {output}: the name of a .json file in an existing folder is needed")
-    found = args.dataset_json or dataset_json_of(predictions)
-    dataset_json = _read(found) if found else {}
-    convention = _convention(args.challenge, getattr(args, "convention", None), found, dataset_json)
-    references = args.g.resolve() if args.g else _references(predictions, dataset_json)
-    measures = {"brats": brats_metrics, "chaos": chaos_metrics, "regions": region_metrics}
-    results = evaluate_folder(
-        predictions,
-        references,
-        convention,
-        measures[args.challenge],
-        validation_cases(predictions),
-        dataset_json.get("file_ending") or file_ending_of(predictions),
+    results, dataset_json = evaluate_predictions(
+        args.challenge, predictions, args.g, getattr(args, "convention", None), args.dataset_json
     )
-    results["evaluation"] = args.challenge
-    write_text(output, json.dumps(results, indent=4))
+    write_json(results, output)
     means = mean_table(results)
     write_text(output.with_suffix(".csv"), case_table(results).csv())
     write_text(output.with_suffix(".md"), means.markdown())
     write_text(output.with_suffix(".tex"), means.latex())
-    write_text(output.with_suffix(".html"), evaluation_page(results, predictions, references, dataset_json))
+    write_text(
+        output.with_suffix(".html"), evaluation_page(results, predictions, Path(results["references"]), dataset_json)
+    )
     _print(results)
     print(f"\nwritten: {output}, with the same name and .csv (cases), .md and .tex (means), .html (page)")
     return 1 if results["problems"] else 0
-
-
-def _read(path: Path) -> dict[str, Any]:
-    from nnssl_plugin.files import read_json
-
-    content = read_json(path)
-    labels = content.get("labels") if isinstance(content, dict) else None
-    if not isinstance(labels, dict) or not all(isinstance(value, int | list) for value in labels.values()):
-        raise InputError(f"{path} is not a dataset.json of nnU-Net v2: it has no 'labels' of the kind name: value")
-    return dict(content)
-
-
-def _convention(challenge: str, name: str | None, path: Path | None, dataset_json: dict[str, Any]) -> "LabelConvention":
-    from nnssl_plugin.evaluation import regions
-
-    if name:
-        return {**regions.BRATS_CONVENTIONS, "chaos": regions.CHAOS_CONVENTION}[name]
-    if path is None:
-        names = "|".join(CONVENTIONS[challenge])
-        raise InputError(
-            "no dataset.json beside the predictions or in their model's folder tells what the labels mean; name "
-            f"{f'the convention with --convention {names} or ' if names else 'it with '}--dataset-json FILE"
-        )
-    return regions.READERS[challenge](dataset_json, str(path))
-
-
-def _references(predictions: Path, dataset_json: dict[str, Any]) -> Path:
-    from nnssl_plugin.nnunet.dataset_json import is_unlabelled
-    from nnssl_plugin.nnunet.results_folder import references_of
-
-    if is_unlabelled(dataset_json):
-        raise InputError(f"the data set of {predictions} is unlabelled; name references with -g")
-    references = references_of(predictions)
-    if references is None:
-        raise InputError(f"no references are known for {predictions}; name their folder with -g")
-    return references
 
 
 def _print(results: dict[str, Any]) -> None:

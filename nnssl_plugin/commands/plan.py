@@ -89,45 +89,33 @@ def _print_settings(copy: dict[str, Any]) -> None:
 
 def _print_pretraining(copy: dict[str, Any], folder: Path) -> list[str]:
     """What `SSLPretrainTrainer` will do under each configuration, or why it cannot; returns those under which it can."""
-    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-
     from nnssl_plugin.files import read_json
-    from nnssl_plugin.nnunet.dataset_json import channel_names
-    from nnssl_plugin.pretraining.objectives_of_run import (
-        active_objectives,
-        check_objectives,
-        expected_memory,
-        view_budget,
-    )
+    from nnssl_plugin.pretraining.active_objectives import recipe_of
+    from nnssl_plugin.pretraining.run import pretraining_run
+    from nnssl_plugin.pretraining.step_budget import describe_budget
     from nnssl_plugin.settings.settings import settings_from_plans
 
     settings = settings_from_plans(copy).pretraining
-    active = active_objectives(settings)
-    modalities = channel_names(read_json(folder / "dataset.json"))
-    weights = [f"{name} (weight {section.weight:g})" for name, section in active.items()]
-    print("\npre-training: " + (", ".join(weights) or "no objective"))
+    dataset_json = read_json(folder / "dataset.json")
+    print("\npre-training: " + (recipe_of(settings) or "no objective"))
     possible = []
     for name, entries in copy["configurations"].items():
         if "previous_stage" in entries:
             continue
-        configuration = PlansManager(copy).get_configuration(name)
         try:
-            check_objectives(active, copy["dataset_name"], modalities, configuration)
-            budget = view_budget(settings, configuration)
-            ours, supervised = expected_memory(settings, configuration, len(modalities))
+            budget = pretraining_run(copy, name, dataset_json, settings).budget
         except InputError as error:
             print(f"  {name}: not possible: {error}")
             continue
         possible.append(name)
+        first, *notes = describe_budget(budget, settings)
+        ours, supervised = budget.gigabytes
         print(
-            f"  {name}: {budget.patients} patches of {_sizes(list(budget.crop_size))} a step, about {ours:.1f} GB of feature "
-            f"maps in mixed precision, where nnU-Net reckons {supervised:.1f} GB for a supervised step of these plans"
+            f"  {name}: {first}; about {ours:.1f} GB of feature maps in mixed precision, where nnU-Net reckons "
+            f"{supervised:.1f} GB for the supervised step"
         )
-        if budget.patients < settings.patients_per_step:
-            print(
-                f"    the voxel budget (batch size x patch size of the plans, over every view) has no room for the "
-                f"{settings.patients_per_step} of pretraining.patients_per_step; a larger --batch-size makes room"
-            )
+        for note in notes:
+            print(f"    {note}")
     return possible
 
 

@@ -13,8 +13,8 @@ def run(args: argparse.Namespace) -> int:
     """Print what the file is made of."""
     from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint
     from nnssl_plugin.checkpoints.description import describe
-    from nnssl_plugin.export.source import file_digest
+    from nnssl_plugin.checkpoints.provenance import file_sha256
 
     lines = describe(read_checkpoint(args.file, mmap=True))
-    print("\n".join([str(args.file), f"sha256: {file_digest(args.file)}", *lines]))
+    print("\n".join([str(args.file), f"sha256: {file_sha256(args.file)}", *lines]))
     return 0

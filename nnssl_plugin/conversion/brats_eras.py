@@ -8,8 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nnssl_plugin.conversion.case import LABEL
-from nnssl_plugin.conversion.label_scheme import LabelScheme
+from nnssl_plugin.conversion.label_scheme import LABEL, LabelScheme
 
 MODALITIES = ("T1", "T1c", "T2", "FLAIR")
 

@@ -1,66 +1,110 @@
-"""A CSV file that says which file is which: `case,patient,modality,path`."""
+"""A CSV file that says which file is which: `case,patient,modality,path`, and anything else that is known of a case."""
 
 import csv
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnssl_plugin.conversion.case import LABEL, Case, Problems, collect_cases
+from nnssl_plugin.conversion.case import Case, Problems, collect_cases
+from nnssl_plugin.conversion.case_names import control_characters
 from nnssl_plugin.conversion.dicom import DicomFolder
+from nnssl_plugin.conversion.label_scheme import LABEL
 from nnssl_plugin.conversion.scan import ImageFile, Scan
 from nnssl_plugin.errors import InputError
 
 COLUMNS = ("case", "patient", "modality", "path")
 
 
-def cases_from_table(table: Path, folder: Path) -> tuple[list[Case], Problems, list[str]]:
+@dataclass(frozen=True)
+class CasesTable:
+    """What a table says.
+
+    Attributes:
+        cases: with `about` from the further columns.
+        problems: of those that are left out.
+        modalities: in the order of their first rows, which is the channel order.
+        ignored: further columns that say several things of one case, like a scan's date.
+    """
+
+    cases: list[Case]
+    problems: Problems
+    modalities: list[str]
+    ignored: list[str]
+
+
+def cases_from_table(table: Path, folder: Path) -> CasesTable:
     """Cases of a table with one row per scan.
 
     Args:
         table: with the columns `COLUMNS`; modality `label` for segmentations, a folder as path for a DICOM series. An
-            empty patient means that the case is its own.
+            empty patient means that the case is a patient of its own. What further columns say is kept with the case.
         folder: that relative paths start from.
-
-    Returns:
-        The cases; the problems of those that are left out; the modalities in the order of their first rows, which is
-        the channel order.
 
     Raises:
         InputError: the table cannot be read or contradicts itself.
     """
     scans: list[tuple[str, str, Scan]] = []
     patients: dict[str, str] = {}
+    about: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     absent: Problems = {}
     spellings: dict[str, str] = {}
-    for number, row in enumerate(_rows(table), start=2):
-        case, patient, modality, path = (row[column].strip() for column in COLUMNS)
+    for line, row in _rows(table):
+        case, patient, modality, path = (row[column] for column in COLUMNS)
         modality = LABEL if modality.lower() == LABEL else modality
         if not case or not modality or not path or "/" in case or "\\" in case:
-            raise InputError(f"{table}, line {number}: case, modality and path must be given, and no / be in the case")
-        if patients.setdefault(case, patient or case) != (patient or case):
-            raise InputError(f"{table}, line {number}: case {case} is of {patients[case]} and of {patient or case}")
+            raise InputError(f"{table}, line {line}: case, modality and path must be given, and no / be in the case")
+        if patients.setdefault(case, patient) != patient:
+            several = " and of ".join(name or "nobody (empty)" for name in (patients[case], patient))
+            raise InputError(f"{table}, line {line}: case {case} is of {several}")
         if spellings.setdefault(modality.lower(), modality) != modality:
-            raise InputError(f"{table}, line {number}: modality {modality} is {spellings[modality.lower()]} elsewhere")
+            raise InputError(f"{table}, line {line}: modality {modality} is {spellings[modality.lower()]} elsewhere")
+        for column, text in row.items():
+            if column not in COLUMNS and text:
+                about[case][column].add(text)
         source = folder / path
-        if source.exists():
-            scans.append((case, modality, ImageFile(source) if source.is_file() else DicomFolder(source)))
+        if os.path.isdir(source) or os.path.isfile(source):
+            scans.append((case, modality, ImageFile(source) if os.path.isfile(source) else DicomFolder(source)))
         else:
-            absent.setdefault(case, []).append(f"{modality}: there is no {source} ({table.name}, line {number})")
+            absent.setdefault(case, []).append(f"{modality}: there is no {source} ({table.name}, line {line})")
     modalities = [modality for modality in spellings.values() if modality != LABEL]
     if not any(role != LABEL for _, role, _ in scans):
         raise InputError(f"{table} names no image that exists below {folder}")
-    cases, problems = collect_cases(scans, modalities, patients.__getitem__)
+    cases, problems = collect_cases(scans, modalities, lambda case: patients[case] or None)
     for case, missing in absent.items():
         problems[case] = [*problems.get(case, []), *missing]
-    return [case for case in cases if case.name not in problems], problems, modalities
+    ignored = {column for columns in about.values() for column, texts in columns.items() if len(texts) > 1}
+    told = [
+        replace(case, about={column: min(texts) for column, texts in about[case.name].items() if column not in ignored})
+        for case in cases
+        if case.name not in problems
+    ]
+    return CasesTable(told, problems, modalities, sorted(ignored))
 
 
-def _rows(table: Path) -> list[dict[str, str]]:
+def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and row, without blanks around the cells."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
-            if set(COLUMNS) - set(reader.fieldnames or ()):
-                raise InputError(
-                    f"{table} has the columns {', '.join(reader.fieldnames or ())}; expected {', '.join(COLUMNS)}"
-                )
-            return list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            reader = csv.reader(_without_control(file, table))
+            columns = [column.strip() for column in next(reader, [])]
+            if set(COLUMNS) - set(columns):
+                raise InputError(f"{table} has the columns {', '.join(columns)}; expected {', '.join(COLUMNS)}")
+            for cells in reader:
+                if len(cells) > len(columns):
+                    raise InputError(f"{table}, line {reader.line_num}: {len(cells)} cells, but {len(columns)} columns")
+                if any(cells):
+                    texts = [*(cell.strip() for cell in cells), *[""] * (len(columns) - len(cells))]
+                    yield reader.line_num, dict(zip(columns, texts, strict=True))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{table} is not UTF-8 ({error}): save it as CSV in UTF-8") from None
+    except (OSError, csv.Error) as error:
         raise InputError(f"{table} cannot be read: {error}") from None
+
+
+def _without_control(lines: Iterator[str], table: Path) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        if control := control_characters(line.rstrip("\r\n").replace("\t", "")):
+            raise InputError(f"{table}, line {number} holds {', '.join(control)}: repair the table")
+        yield line

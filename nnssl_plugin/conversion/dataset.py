@@ -9,9 +9,9 @@ from pathlib import Path
 
 import nnunetv2.dataset_conversion
 
-from nnssl_plugin.conversion.case import LABEL, Case
-from nnssl_plugin.conversion.check import CheckedCase
-from nnssl_plugin.conversion.label_scheme import LabelScheme
+from nnssl_plugin.conversion.case import Case
+from nnssl_plugin.conversion.checked import CheckedCase
+from nnssl_plugin.conversion.label_scheme import LABEL, LabelScheme
 from nnssl_plugin.conversion.scan import in_place_ending
 from nnssl_plugin.conversion.splits import splits_by_patient
 from nnssl_plugin.errors import InputError
@@ -31,7 +31,7 @@ class Dataset:
         cases: all with a label, or all without.
         checked: case → what was seen of it.
         modalities: in channel order.
-        labels: None for an unlabelled data set, which gets placeholders.
+        label_scheme: None for an unlabelled data set, which gets placeholders.
         resample_to: modality on whose grid scans on another one are resampled.
     """
 
@@ -40,7 +40,7 @@ class Dataset:
     cases: Sequence[Case]
     checked: Mapping[str, CheckedCase]
     modalities: Sequence[str]
-    labels: LabelScheme | None
+    label_scheme: LabelScheme | None
     resample_to: str | None = None
 
     @property
@@ -51,7 +51,7 @@ class Dataset:
     @property
     def splits(self) -> list[dict[str, list[str]]] | None:
         """Folds to be written beside the data; None where nnU-Net's own are right, or none are possible."""
-        if self.labels is None:
+        if self.label_scheme is None:
             return None
         return splits_by_patient({case.name: case.patient for case in self.cases})
 
@@ -71,8 +71,8 @@ class Dataset:
         return [modality for modality in self.modalities if modality not in case.images]
 
     def is_rewritten(self, case: Case, role: str) -> bool:
-        """Whether the voxels of a scan change, so that it cannot be taken as it is."""
-        recoded = role == LABEL and self.labels is not None and bool(self.labels.recoded)
+        """Whether the voxels of a scan change, so that its file cannot be used as it is."""
+        recoded = role == LABEL and self.label_scheme is not None and bool(self.label_scheme.recoded)
         return recoded or self.checked[case.name].scans[role].resampled is not None
 
 

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from batchgenerators.utilities.file_and_folder_operations import save_json
 from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
 
 from nnssl_plugin.conversion.case import Case
 from nnssl_plugin.conversion.dataset import Dataset
-from nnssl_plugin.conversion.label_scheme import PLACEHOLDER
+from nnssl_plugin.conversion.label_scheme import PLACEHOLDER, LabelScheme
 from nnssl_plugin.conversion.work_folder import WorkFolder
 from nnssl_plugin.conversion.write_case import CaseWriter, Placed
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.files import read_json, whole_file, write_json
 from nnssl_plugin.images.parallel import in_parallel
 from nnssl_plugin.nnunet.dataset_json import KEY
 
@@ -30,6 +31,9 @@ def write_dataset(dataset: Dataset, work: WorkFolder, copy: bool, converted_by: 
 
     Returns:
         Case → what became of its files.
+
+    Raises:
+        OSError: a file cannot be written, or not be read any more; what is done so far is kept for the next run.
     """
     folder, ending = work.path / dataset.folder_name, dataset.file_ending
     for part in ("imagesTr", "labelsTr"):
@@ -38,7 +42,16 @@ def write_dataset(dataset: Dataset, work: WorkFolder, copy: bool, converted_by: 
     def write(case: Case) -> Placed:
         placed = work.written(dataset.folder_name, case, ending)
         if placed is None:
-            placed = CaseWriter(dataset, case, folder, ending, copy).write()
+            try:
+                placed = CaseWriter(dataset, case, folder, ending, copy).write()
+            except OSError:
+                raise
+            # Its files were readable when they were checked.
+            except Exception as error:
+                raise OSError(
+                    f"case {case.name} could not be written: {error}. If its files have changed meanwhile, run the same command "
+                    "again"
+                ) from None
             work.save_written(dataset.folder_name, case, placed)
         return placed
 
@@ -48,7 +61,7 @@ def write_dataset(dataset: Dataset, work: WorkFolder, copy: bool, converted_by: 
     _write_dataset_json(dataset, folder, ending, placed, converted_by)
     _write_cases_csv(dataset, folder / "cases.csv")
     if dataset.splits:
-        save_json(dataset.splits, str(folder / "splits_final.json"), sort_keys=False)
+        write_json(dataset.splits, folder / "splits_final.json")
     return placed
 
 
@@ -75,19 +88,12 @@ def _remove_all_but(folder: Path, wanted: set[Path]) -> None:
 def _write_dataset_json(
     dataset: Dataset, folder: Path, ending: str, placed: Mapping[str, Placed], converted_by: str
 ) -> None:
-    labels = dataset.labels or PLACEHOLDER
-    ours: dict[str, Any] = {"unlabelled": dataset.labels is None}
-    if dataset.labels and dataset.labels.convention:
-        ours["convention"] = dataset.labels.convention
-        ours["published_values"] = {str(new): old for old, new in dataset.labels.recoded.items()}
-    ours["cases"] = {
-        case.name: {
-            "patient": case.patient,
-            "missing": dataset.missing(case),
-            "background": {role: dataset.checked[case.name].scans[role].background for role in case.images},
-        }
-        for case in dataset.cases
-    }
+    scheme = dataset.label_scheme or PLACEHOLDER
+    ours: dict[str, Any] = {"unlabelled": dataset.label_scheme is None}
+    if dataset.label_scheme and dataset.label_scheme.convention:
+        ours["convention"] = dataset.label_scheme.convention
+        ours["published_values"] = {str(new): old for old, new in dataset.label_scheme.recoded.items()}
+    ours["cases"] = {case.name: _entry(dataset, case) for case in dataset.cases}
     listing: dict[str, Any] = {}
     if any(files["how"] == "listed in place" for case in placed.values() for files in case.values()):
         listing["dataset"] = {
@@ -97,24 +103,48 @@ def _write_dataset_json(
             }
             for case, files in placed.items()
         }
+    path = folder / "dataset.json"
+    try:
+        _generate(dataset, folder, scheme, ending, converted_by, {KEY: ours, **listing})
+        read_json(path)
+    except (OSError, InputError) as error:
+        path.unlink(missing_ok=True)
+        raise OSError(f"{path} could not be written: {error}") from None
+
+
+def _entry(dataset: Dataset, case: Case) -> dict[str, Any]:
+    """What our part of `dataset.json` says of a case; see `nnunet.dataset_json`."""
+    seen = {role: dataset.checked[case.name].scans[role] for role in case.images}
+    entry = {
+        "patient": case.patient,
+        "patient_known": case.patient_known,
+        "missing": dataset.missing(case),
+        "background": {role: scan.background for role, scan in seen.items()},
+        "content": {role: scan.content for role, scan in seen.items() if scan.content},
+    }
+    return {**entry, "table": dict(case.about)} if case.about else entry
+
+
+def _generate(
+    dataset: Dataset, folder: Path, scheme: LabelScheme, ending: str, converted_by: str, further: Mapping[str, Any]
+) -> None:
     generate_dataset_json(
         str(folder),
         channel_names={str(i): modality for i, modality in enumerate(dataset.modalities)},
-        labels=dict(labels.labels),
+        labels=dict(scheme.labels),
         num_training_cases=len(dataset.cases),
         file_ending=ending,
-        regions_class_order=tuple(labels.regions_class_order) if labels.regions_class_order else None,
+        regions_class_order=tuple(scheme.regions_class_order) if scheme.regions_class_order else None,
         dataset_name=dataset.folder_name,
         license="not known to the converter: the licence of the original images holds",
         converted_by=converted_by,
-        **{KEY: ours},
-        **listing,
+        **further,
     )
 
 
 def _write_cases_csv(dataset: Dataset, path: Path) -> None:
     about = sorted({key for case in dataset.cases for key in case.about})
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["case", "patient", "missing", *about])
         for case in dataset.cases:

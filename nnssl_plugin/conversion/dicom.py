@@ -7,16 +7,20 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from nnssl_plugin.conversion.files import files_in
+from nnssl_plugin.conversion.folder_listing import files_in
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.images.dicom_series import load_series, read_slices, volume_from_slices
+from nnssl_plugin.images.dicom_series import load_series, read_slices, read_tags, shift_by_rounding, volume_from_slices
 
 
 @dataclass(frozen=True)
 class DicomFolder:
-    """A folder that holds the slices of one DICOM series."""
+    """A folder that holds the slices of one DICOM series.
+
+    `acquired_with`: series of the same acquisition, whose grid it takes where their headers differ by rounding only.
+    """
 
     path: Path
+    acquired_with: "DicomFolder | None" = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -27,7 +31,20 @@ class DicomFolder:
         """See `Scan`; slices are ordered by the positions in their headers."""
         if not self.files:
             raise InputError(f"there is no file in {self.path}")
-        return load_series(self.files)
+        grid = None
+        if self.acquired_with and self.shift_mm() is not None:
+            grid = read_slices(self.acquired_with.files)
+        return load_series(self.files, grid)
+
+    def shift_mm(self) -> float | None:
+        """Largest distance between slices of this series and of `acquired_with`, where it is within rounding, else None."""
+        if self.acquired_with is None:
+            return None
+        return shift_by_rounding(read_slices(self.files), read_slices(self.acquired_with.files))
+
+    def tag(self, tag: str) -> str | None:
+        """What the first slice says under a tag, if anything."""
+        return read_tags(self.files[0]).get(tag) or None
 
     def __str__(self) -> str:
         return str(self.path)
@@ -59,6 +76,7 @@ class PngFolder:
                 "one of them only"
             )
         labels = np.zeros((len(slices), *reversed(slices[0].size)), np.uint8)
+        found: set[int] = set()
         for label, header in zip(labels, slices, strict=True):
             file = by_name[header.file.stem]
             try:
@@ -67,10 +85,17 @@ class PngFolder:
                 raise InputError(f"{file} cannot be read: {str(error).strip().splitlines()[-1]}") from None
             if grey.shape != label.shape:
                 raise InputError(f"{file} has {grey.shape} pixels, its slice {label.shape}")
-            if unknown := sorted(set(np.unique(grey).tolist()) - {0} - self.values.keys()):
+            found.update(np.unique(grey).tolist())
+            if unknown := sorted(found - {0} - self.values.keys()):
                 raise InputError(f"{file} has the grey values {unknown}; known are 0, {', '.join(self._known())}")
             for value, meaning in self.values.items():
                 label[grey == value] = meaning
+        # What programs write for the mask of one structure, whichever that is.
+        if found == {0, 255} and len(set(self.values.values())) > 1:
+            raise InputError(
+                f"{self.path} holds nothing but 0 and 255, like the mask of one structure; known are {', '.join(self._known())}. "
+                "Write the grey values that say which structure it is"
+            )
         return volume_from_slices(slices, labels)
 
     def _known(self) -> list[str]:

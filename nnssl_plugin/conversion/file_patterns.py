@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from nnssl_plugin.conversion.case import LABEL, Case, Problems, collect_cases, duplicate_id
+from nnssl_plugin.conversion.case import Case, Problems, collect_cases, duplicate_id
 from nnssl_plugin.conversion.dicom import DicomFolder
-from nnssl_plugin.conversion.files import files_below
+from nnssl_plugin.conversion.folder_listing import files_below
+from nnssl_plugin.conversion.label_scheme import LABEL
 from nnssl_plugin.conversion.scan import ImageFile, Scan
 from nnssl_plugin.errors import InputError
 
@@ -27,7 +28,7 @@ def modality_patterns(assignments: Sequence[str]) -> dict[str, str]:
 
 
 def cases_by_patterns(
-    folder: Path, modalities: Mapping[str, str], label: str | None, patient_of: Callable[[str], str]
+    folder: Path, modalities: Mapping[str, str], label: str | None, patient_of: Callable[[str], str | None]
 ) -> tuple[list[Case], Problems]:
     """Cases of the files, or folders of DICOM slices, that match a pattern.
 
@@ -36,47 +37,53 @@ def cases_by_patterns(
         modalities: name → file name, or end of the path (`*/FLAIR.nii.gz`), with one `*` for the case; with a `/` at its
             end it names folders that hold the slices of a DICOM series.
         label: pattern of the segmentations.
-        patient_of: patient of a case name.
+        patient_of: patient of a case name; None where nobody said whose it is.
 
     Returns:
-        As `collect_cases`; where the `*` is a folder, cases that several folders claim are problems too.
+        As `collect_cases`; a file whose `*` stands for nothing, and, where the `*` is a folder, cases that several folders
+        claim are problems too.
 
     Raises:
-        InputError: a pattern cannot be used, a file matches several, or a case would have no name.
+        InputError: a pattern cannot be used, or a file matches several.
     """
     patterns = {**modalities, **({LABEL: label} if label else {})}
     expressions = {role: _expression(pattern) for role, pattern in patterns.items()}
     scans: list[tuple[str, str, Scan]] = []
     homes: dict[str, set[str]] = {}
+    nameless: Problems = {}
     files = files_below(folder)
     # A series is a folder that holds files itself.
-    for path in [*files, *sorted({file.parent for file in files} - {folder})]:
-        inside = path.relative_to(folder).as_posix() + ("/" if path.is_dir() else "")
+    series = sorted({file.parent for file in files} - {folder})
+    for path, is_series in [*((file, False) for file in files), *((parent, True) for parent in series)]:
+        inside = path.relative_to(folder).as_posix() + ("/" if is_series else "")
         matches = {role: match for role, expression in expressions.items() if (match := expression.fullmatch(inside))}
         if len(matches) > 1:
             raise InputError(f"{path} matches the patterns of {' and '.join(matches)}: make them differ")
         for role, match in matches.items():
             if not match["case"]:
-                raise InputError(
-                    f"{path} matches {patterns[role]!r}, but its * stands for nothing: no case name is left"
-                )
-            scans.append((match["case"], role, DicomFolder(path) if path.is_dir() else ImageFile(path)))
+                nameless[inside] = [
+                    f"it matches {patterns[role]!r}, but its * stands for nothing: no case name is left"
+                ]
+                continue
+            scans.append((match["case"], role, DicomFolder(path) if is_series else ImageFile(path)))
             if "/" in inside[match.end("case") :]:
                 homes.setdefault(match["case"], set()).add(str(folder / inside[: match.end("case")]))
     cases, problems = collect_cases(scans, list(modalities), patient_of)
     # A folder called ses-1 below two patients is not one case.
-    problems |= {case: [duplicate_id(sorted(places))] for case, places in homes.items() if len(places) > 1}
+    table = ", or name every case in a table (--csv)"
+    problems |= {case: [duplicate_id(sorted(places)) + table] for case, places in homes.items() if len(places) > 1}
+    problems |= nameless
     return [case for case in cases if case.name not in problems], problems
 
 
-def patient_by(expression: str | None) -> Callable[[str], str]:
-    """Patient of a case name: the first group of a regular expression searched in it; without one, the case itself.
+def patient_by(expression: str | None) -> Callable[[str], str | None]:
+    """Patient of a case name: the first group of a regular expression searched in it; without one, None.
 
     Raises:
         InputError: the expression is none, has no group or, when called, finds no patient.
     """
     if expression is None:
-        return lambda case: case
+        return lambda case: None
     try:
         compiled = re.compile(expression)
     except re.error as error:

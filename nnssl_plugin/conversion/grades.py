@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from nnssl_plugin.conversion.case import Case
-from nnssl_plugin.errors import InputError
 
 FOLDERS = {"HGG": "HGG", "LGG": "LGG", "HG": "HGG", "LG": "LGG"}
 
@@ -20,15 +19,19 @@ def with_grades(cases: Sequence[Case], folder: Path, files: Iterable[Path]) -> t
         files: all in it.
 
     Returns:
-        The cases, and what was found, in words; a case of contradictory grades gets none and is named.
-
-    Raises:
-        InputError: a table cannot be read.
+        The cases, and what was found, in words; a case of contradictory grades gets none and is named, and so is a table
+        that cannot be read.
     """
     tables = [path for path in files if path.name.startswith("name_mapping") and path.suffix == ".csv"]
     tabled: dict[str, set[str]] = {}
+    unread = []
     for table in tables:
-        for name, grade in _read(table).items():
+        try:
+            grades_by_name = _read(table)
+        except (OSError, ValueError, csv.Error) as error:
+            unread.append(f"WARNING: {table} cannot be read, so its grades are not known: {error}")
+            continue
+        for name, grade in grades_by_name.items():
             tabled.setdefault(name, set()).add(grade)
     graded, contradictory = [], []
     for case in cases:
@@ -42,7 +45,7 @@ def with_grades(cases: Sequence[Case], folder: Path, files: Iterable[Path]) -> t
     statements = [f"grades of {known} of {len(cases)} cases, in cases.csv"] if known else []
     if contradictory:
         statements.append(f"contradictory grades, left empty: {', '.join(contradictory)}")
-    return graded, statements
+    return graded, statements + unread
 
 
 def grades_of_folders(file: Path, folder: Path) -> set[str]:
@@ -52,11 +55,8 @@ def grades_of_folders(file: Path, folder: Path) -> set[str]:
 
 def _read(table: Path) -> Mapping[str, str]:
     """Every name in the table → its grade: a row holds the names a patient had in each year."""
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{table} cannot be read: {error}") from None
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
     # The tables of validation cases tell no grades.
     return {
         name: row["Grade"]

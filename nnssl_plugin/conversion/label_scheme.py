@@ -1,10 +1,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
 from nnssl_plugin.errors import InputError
+
+# The role of a segmentation among the scans of a case, whose other roles are modalities.
+LABEL = "label"
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,6 @@ class LabelScheme:
 PLACEHOLDER = LabelScheme({"background": 0, "placeholder (image foreground)": 1})
 
 
-def values_in(segmentation: npt.NDArray) -> set[int]:
-    """Values that occur in a segmentation.
-
-    Raises:
-        InputError: some are not whole numbers.
-    """
-    # Nearly all of a segmentation is background: sorting only the rest is much faster.
-    values = np.unique(segmentation[segmentation != 0])
-    if not np.isfinite(values).all() or not np.array_equal(values, np.rint(values)):
-        example = values[~np.isfinite(values) | (values != np.rint(values))][0]
-        raise InputError(f"it has values that are not whole numbers, like {example:g}")
-    return {int(value) for value in values} | ({0} if np.any(segmentation == 0) else set())
-
-
 def scheme_from_values(values: Iterable[int]) -> LabelScheme:
     """One class per value that was found in the segmentations.
 
@@ -58,6 +44,11 @@ def scheme_from_values(values: Iterable[int]) -> LabelScheme:
         InputError: the values are not 0, 1, 2, … without a gap, so they must be named.
     """
     found = sorted({0, *values})
+    if found[0] < 0:
+        raise InputError(
+            f"the segmentations hold the values {', '.join(map(str, found))}: nnU-Net takes no negative one as a label; "
+            "repair the segmentations"
+        )
     _check_consecutive(found, f"the segmentations hold the values {', '.join(map(str, found))}")
     return LabelScheme({"background": 0, **{f"label {value}": value for value in found[1:]}})
 

@@ -1,15 +1,17 @@
 """`conversion.json`: what a conversion decided about every case, kept in the data sets it made."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from nnssl_plugin import __version__
-from nnssl_plugin.conversion.case import LABEL, Findings, Problems
+from nnssl_plugin.conversion.case import Findings, Problems
 from nnssl_plugin.conversion.dataset import Dataset
+from nnssl_plugin.conversion.label_scheme import LABEL
 from nnssl_plugin.conversion.write_case import Placed
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.files import read_json, write_json
 from nnssl_plugin.nnunet.environment import folder_of
 
 FILE = "conversion.json"
@@ -17,11 +19,11 @@ FILE = "conversion.json"
 
 @dataclass(frozen=True)
 class Conversion:
-    """One run of a converter. `settings`: JSON-ready. `digest`: of them and of the state of all source files."""
+    """One run of a converter. `settings`: JSON-ready. `source_hash`: of them and of the state of all source files."""
 
     found: Findings
     settings: Mapping[str, Any]
-    digest: str
+    source_hash: str
 
 
 def write_record(
@@ -30,6 +32,7 @@ def write_record(
     datasets: Sequence[Dataset],
     placed: Mapping[str, Mapping[str, Placed]],
     problems: Problems,
+    warnings: Sequence[str],
 ) -> None:
     """Write `conversion.json` of all `datasets` of a conversion into the folder of one of them."""
     cases: dict[str, Any] = {}
@@ -42,26 +45,28 @@ def write_record(
                 files[role] = dict(made)
                 if role in case.scans:
                     files[role]["source"] = str(case.scans[role])
-                if role in seen and not (role == LABEL and dataset.labels is None):
+                if role in seen and not (role == LABEL and dataset.label_scheme is None):
                     files[role].update(asdict(seen[role]))
             cases[case.name] = {
                 "dataset": dataset.folder_name,
                 "patient": case.patient,
+                "patient_known": case.patient_known,
                 "missing": dataset.missing(case),
-                "label dropped": dataset.labels is None and case.name in labelled,
+                "label dropped": dataset.label_scheme is None and case.name in labelled,
                 "files": files,
             }
     content = {
         "converted_by": conversion.found.converted_by,
         "nnssl_plugin": __version__,
-        "digest": conversion.digest,
+        "source hash": conversion.source_hash,
         "settings": conversion.settings,
         "datasets": [dataset.folder_name for dataset in datasets],
         "decisions": list(conversion.found.statements),
+        "warnings": list(warnings),
         "left out": problems,
         "cases": dict(sorted(cases.items())),
     }
-    (folder / FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    write_json(content, folder / FILE)
 
 
 def finished_conversion(names: Sequence[tuple[int, str]], conversion: Conversion) -> int | None:
@@ -75,8 +80,11 @@ def finished_conversion(names: Sequence[tuple[int, str]], conversion: Conversion
         path = raw / f"Dataset{dataset_id:03d}_{name}" / FILE
         if not path.is_file():
             continue
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["digest"] == conversion.digest and _is_whole(record, raw):
+        try:
+            record = read_json(path)
+        except InputError:
+            continue
+        if record.get("source hash") == conversion.source_hash and _is_whole(record, raw):
             print(f"{' and '.join(record['datasets'])}: converted already from these files; nothing to do")
             return 1 if record["left out"] else 0
     return None

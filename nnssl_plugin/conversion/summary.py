@@ -1,3 +1,4 @@
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -5,10 +6,13 @@ import numpy as np
 from nnunetv2.configuration import ANISO_THRESHOLD
 
 from nnssl_plugin.conversion.case import Findings, Problems
-from nnssl_plugin.conversion.check import median_geometry
+from nnssl_plugin.conversion.checked import median_geometry
 from nnssl_plugin.conversion.dataset import Dataset, folders_with_id
 from nnssl_plugin.conversion.write_case import Placed
 from nnssl_plugin.nnunet.environment import folder_of
+
+# Of warnings; all are in conversion.json.
+SHOWN = 10
 
 
 def problem_lines(problems: Problems) -> list[str]:
@@ -18,7 +22,11 @@ def problem_lines(problems: Problems) -> list[str]:
 
 
 def summary_lines(
-    datasets: Sequence[Dataset], placed: Mapping[str, Mapping[str, Placed]], found: Findings, problems: Problems
+    datasets: Sequence[Dataset],
+    placed: Mapping[str, Mapping[str, Placed]],
+    found: Findings,
+    problems: Problems,
+    warnings: Sequence[str],
 ) -> list[str]:
     """What was written, what was left out and which commands come next.
 
@@ -27,11 +35,12 @@ def summary_lines(
         placed: name of the data set's folder → case → what became of its files.
         found: what the converter recognised.
         problems: of the cases that were left out.
+        warnings: what else must be known.
     """
     lines = list(found.statements)
     for dataset in datasets:
         patients = len({case.patient for case in dataset.cases})
-        kind = "unlabelled" if dataset.labels is None else "labelled"
+        kind = "unlabelled" if dataset.label_scheme is None else "labelled"
         done = Counter(file["how"] for files in placed[dataset.folder_name].values() for file in files.values())
         size, spacing = median_geometry([dataset.checked[case.name] for case in dataset.cases])
         lines += [
@@ -45,10 +54,18 @@ def summary_lines(
             *_stale(dataset),
         ]
     had_label = {case.name for case in found.cases if case.label}
-    dropped = [c.name for dataset in datasets if dataset.labels is None for c in dataset.cases if c.name in had_label]
+    dropped = [
+        c.name for dataset in datasets if dataset.label_scheme is None for c in dataset.cases if c.name in had_label
+    ]
     if dropped:
         lines.append(f"kept without their label, because a modality is missing: {', '.join(dropped)}")
+    lines += [f"WARNING: {line}" for line in _first(warnings)]
     return [*lines, *problem_lines(problems), "next:", *(f"  {step}" for step in _next_steps(datasets))]
+
+
+def _first(warnings: Sequence[str]) -> list[str]:
+    more = [f"{len(warnings) - SHOWN} more, see conversion.json"] if len(warnings) > SHOWN else []
+    return [*warnings[:SHOWN], *more]
 
 
 def natural_configuration(size: Sequence[int], spacing: Sequence[float]) -> str:
@@ -62,9 +79,9 @@ def natural_configuration(size: Sequence[int], spacing: Sequence[float]) -> str:
 
 
 def _labels(dataset: Dataset) -> list[str]:
-    if dataset.labels is None:
+    if dataset.label_scheme is None:
         return []
-    named = [f"{name} {value}" for name, value in dataset.labels.labels.items() if name != "background"]
+    named = [f"{name} {value}" for name, value in dataset.label_scheme.labels.items() if name != "background"]
     return [f"  labels: {', '.join(named)}"]
 
 
@@ -84,17 +101,19 @@ def _notes(dataset: Dataset) -> list[str]:
     ]
     noted = [f"{case} {role}: {'; '.join(scan.notes)}" for case, role, scan in scans if scan.notes]
     covered = [scan.resampled for _, _, scan in scans if scan.resampled is not None]
-    lines = [f"  resampled: {len(covered)} scans, covering {min(covered):.0%} or more"] if covered else []
+    lines = (
+        [f"  resampled: {len(covered)} scans, covering {math.floor(100 * min(covered))}% or more"] if covered else []
+    )
     if noted:
         more = f" (and {len(noted) - 1} more, see conversion.json)" if len(noted) > 1 else ""
-        lines.append(f"  unusual intensities: {noted[0]}{more}")
+        lines.append(f"  unusual: {noted[0]}{more}")
     return lines
 
 
 def _folds(dataset: Dataset, patients: int) -> list[str]:
     if dataset.splits:
         return [f"  splits_final.json: {len(dataset.splits)} folds, no patient on both sides; planning copies it along"]
-    if dataset.labels is not None and patients == 1:
+    if dataset.label_scheme is not None and patients == 1:
         return ["  one patient only: no split keeps it on one side; train on fold all"]
     return []
 
@@ -113,7 +132,7 @@ def _next_steps(datasets: Sequence[Dataset]) -> list[str]:
     first, *others = datasets
     configuration = natural_configuration(*median_geometry([first.checked[case.name] for case in first.cases]))
     plan = f"nnUNetv2_plan_and_preprocess -d {first.dataset_id} -c {configuration} --verify_dataset_integrity"
-    if first.labels is None:
+    if first.label_scheme is None:
         return [
             f"nnssl_plugin align --pretrain {first.dataset_id} --target ID  (the data set to fine-tune on, once planned)",
             f"or, by itself: {plan}",

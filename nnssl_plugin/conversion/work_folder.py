@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from nnssl_plugin.conversion.case import Case
-from nnssl_plugin.conversion.check import CheckedCase, CheckedScan
+from nnssl_plugin.conversion.checked import CheckedCase, CheckedScan
+from nnssl_plugin.errors import InputError
+from nnssl_plugin.files import read_json, write_json
 
 
 def source_state(case: Case) -> dict[str, list[list[Any]]]:
@@ -22,7 +24,7 @@ def source_state(case: Case) -> dict[str, list[list[Any]]]:
     return state
 
 
-def digest(content: Any) -> str:
+def json_hash(content: Any) -> str:
     """Hash of anything JSON can hold."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -36,11 +38,11 @@ class WorkFolder:
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
-        if path.exists() and self._read("settings.json") != {"digest": digest(settings)}:
+        if path.exists() and self._read("settings.json") != {"hash": json_hash(settings)}:
             shutil.rmtree(path)
         self.resumed = (path / "settings.json").is_file()
         path.mkdir(parents=True, exist_ok=True)
-        self._write("settings.json", {"digest": digest(settings)})
+        self._write("settings.json", {"hash": json_hash(settings)})
 
     def checked(self, case: Case) -> CheckedCase | None:
         """What an earlier run saw of a case whose files have not changed since."""
@@ -76,11 +78,12 @@ class WorkFolder:
 
     def _read(self, name: str) -> dict[str, Any] | None:
         path = self.path / name
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+        try:
+            return dict(read_json(path)) if path.is_file() else None
+        except InputError:
+            return None
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.part")
-        partial.write_text(json.dumps(content), encoding="utf-8")
-        partial.replace(path)
+        write_json(content, path)

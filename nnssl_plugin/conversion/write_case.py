@@ -1,8 +1,9 @@
 """The files of one case in an nnU-Net data set: listed where they lie, copied, or made."""
 
+import filecmp
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from nnssl_plugin.conversion.case import LABEL, Case
+from nnssl_plugin.conversion.case import Case
 from nnssl_plugin.conversion.dataset import Dataset
+from nnssl_plugin.conversion.label_scheme import LABEL
 from nnssl_plugin.conversion.placeholder import image_foreground
 from nnssl_plugin.conversion.scan import in_place_ending
+from nnssl_plugin.files import whole_file
 from nnssl_plugin.images.resampling import resample_onto
+from nnssl_plugin.images.write_image import write_image
 
 # Role (modality or label) → `file`: what nnU-Net reads, absolute or below the data set's folder; `how` it got there.
 Placed = dict[str, dict[str, str]]
@@ -53,7 +57,7 @@ class CaseWriter:
                 zeros.CopyInformation(self.reference)
                 placed[modality] = self._written(zeros, target, "made for a missing modality")
         target = Path("labelsTr") / f"{self.case.name}{self.ending}"
-        if self.dataset.labels is not None:
+        if self.dataset.label_scheme is not None:
             placed[LABEL] = self._place(LABEL, target)
         else:
             files = [self.folder / placed[modality]["file"] for modality in self.case.images]
@@ -70,7 +74,7 @@ class CaseWriter:
             # nnU-Net expands variables in listed paths.
             if not self.copy and "$" not in source:
                 return {"file": source, "how": "listed in place"}
-            _atomically(self.folder / target, lambda partial: shutil.copyfile(source, partial))
+            _copy(source, self.folder / target)
             return {"file": target.as_posix(), "how": "copied"}
         image = scan.load()
         done = []
@@ -78,8 +82,8 @@ class CaseWriter:
         if seen.resampled is not None:
             image = resample_onto(image, self.reference, role == LABEL, outside=seen.background or 0)
             done.append("resampled")
-        if role == LABEL and self.dataset.labels and self.dataset.labels.recoded:
-            image = recode(image, self.dataset.labels.recoded)
+        if role == LABEL and self.dataset.label_scheme and self.dataset.label_scheme.recoded:
+            image = recode(image, self.dataset.label_scheme.recoded)
             done.append("recoded")
         return self._written(image, target, " and ".join(done) or "converted")
 
@@ -99,13 +103,8 @@ def recode(segmentation: sitk.Image, values: Mapping[int, int]) -> sitk.Image:
     return image
 
 
-def write_image(image: sitk.Image, path: Path) -> None:
-    """Write an image, compressed, so that `path` holds all of it or what it held before."""
-    _atomically(path, lambda partial: sitk.WriteImage(image, str(partial), True))
-
-
-def _atomically(target: Path, write: Callable[[Path], object]) -> None:
-    # The ending, by which SimpleITK knows the format, stays.
-    partial = target.with_name(f".part_{target.name}")
-    write(partial)
-    partial.replace(target)
+def _copy(source: str, target: Path) -> None:
+    with whole_file(target) as unfinished:
+        shutil.copyfile(source, unfinished)
+        if not filecmp.cmp(source, unfinished, shallow=False):
+            raise OSError(f"{target} could not be written: read back, it is not {source}")

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,38 +12,15 @@ from nnunetv2.configuration import default_num_processes
 from torch import distributed as dist
 from tqdm import tqdm
 
+from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.data.foreground import constant_background, foreground_mask
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.files import whole_file
 
 LOCATIONS = 8192
 # Part of what a cached index is checked by: count it up when what is gathered changes.
 VERSION = 1
 PROBABILITIES = 33
-
-
-@dataclass(frozen=True)
-class CaseRecord:
-    """One preprocessed case.
-
-    Attributes:
-        case: its name. patient: its patient's. file: the image, `[C, *S]`, blosc2.
-        present: `[C]`, which modalities are there: a constant channel is missing.
-        background: `[C]`, value of the constant background, NaN where there is none.
-        foreground_voxels: how many voxels are foreground.
-        locations: `[L, 3]`, a uniform sample of them.
-        mean, std: `[C]`; quantiles: `[C, Q]` of the foreground of each modality; 0 where it is missing.
-    """
-
-    case: str
-    patient: str
-    file: Path
-    present: np.ndarray
-    background: np.ndarray
-    foreground_voxels: int
-    locations: np.ndarray
-    mean: np.ndarray
-    std: np.ndarray
-    quantiles: np.ndarray
 
 
 def open_image(file: Path) -> blosc2.NDArray:
@@ -152,8 +128,5 @@ def _is_fresh(cached: Path, image: Path, channels: int) -> bool:
 
 def _write_cache(image: Path, cached: Path, channel_names: list[str]) -> None:
     arrays = gather_arrays(image, channel_names)
-    # A process killed here leaves no file that looks whole.
-    partial = cached.with_name(f"{cached.stem}.{os.getpid()}.part")
-    with partial.open("wb") as file:
-        np.savez(file, **{"image_state": _image_state(image), **arrays})  # type: ignore[arg-type]
-    partial.replace(cached)
+    with whole_file(cached) as unfinished:
+        np.savez(unfinished, **{"image_state": _image_state(image), **arrays})  # type: ignore[arg-type]

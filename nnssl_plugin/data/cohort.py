@@ -1,15 +1,17 @@
 """Which images a pre-training run sees."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 
 from nnssl_plugin.data.case_index import CaseRecord, build_case_index
+from nnssl_plugin.data.patients import DatasetCases, not_comparable, patients_across
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.nnunet.dataset_json import channel_names, missing_modalities, patient_of
+from nnssl_plugin.files import read_json
+from nnssl_plugin.nnunet.dataset_json import channel_names, missing_modalities
 from nnssl_plugin.nnunet.environment import dataset_name
 from nnssl_plugin.nnunet.plans_file import plans_of, preprocessed_folder, preprocessing_by_identifier
 
@@ -27,8 +29,9 @@ def gather_cohort(
 ) -> list[CaseRecord]:
     """Training cases of the fold, and every case of the further data sets.
 
-    A case of a further data set whose patient is among the fold's validation cases is left out and reported: the
-    comparison on that fold would not be honest. Validation cases that are training cases as well (fold `all`) stay.
+    A case whose patient is among the fold's validation cases is left out and reported, whichever data set it is of and
+    whatever it is called there: the comparison on that fold would not be honest. Validation cases that are training cases
+    as well (fold `all`) stay.
 
     Args:
         plans: of the run, for the data set on the command line.
@@ -43,39 +46,60 @@ def gather_cohort(
 
     Raises:
         InputError: a further data set is unknown, not preprocessed under the same plans, or has other modalities; an
-            image is not usable; a modality recorded as missing is there.
+            image is not usable; a modality recorded as missing is there; no training case is left.
     """
     modalities = channel_names(dataset_json)
-    dataset_folder = preprocessed_folder(plans["dataset_name"])
-    patients = {case: patient_of(dataset_json, case) for case in training_cases}
-    records = build_case_index(
-        dataset_folder / data_identifier, list(training_cases), modalities, patients, rank, world
-    )
-    _verify_presence(records, dataset_json, modalities, log)
+    own = preprocessed_folder(plans["dataset_name"])
+    further = _further_datasets(further_datasets, own, plans, data_identifier, modalities)
+    target = DatasetCases(own.name, dataset_json, tuple(dict.fromkeys([*training_cases, *validation_cases])))
+    patients = patients_across([target, *further])
     unseen = set(validation_cases) - set(training_cases)
-    held_out = {patient_of(dataset_json, case) for case in unseen}
-    shared = sorted(case for case in training_cases if patients[case] in held_out)
-    if shared:
-        log(f"WARNING: {len(shared)} training cases are of patients of the validation cases: {', '.join(shared[:5])}")
-    for name_or_id in further_datasets:
+    held_out = {patients[own.name, case] for case in unseen}
+    records = []
+    for dataset in (replace(target, cases=tuple(training_cases)), *further):
+        kept = [case for case in dataset.cases if patients[dataset.name, case] not in held_out]
+        if len(kept) < len(dataset.cases):
+            log(
+                f"{dataset.name}: {len(dataset.cases) - len(kept)} cases of validation patients of this fold (by name or by "
+                "their scans) are left out"
+            )
+        if dataset.name == own.name and not kept:
+            raise InputError(
+                "every training case of this fold is of a patient of its validation cases: train on fold all"
+            )
+        if dataset.name != own.name and (
+            alike := not_comparable(replace(target, cases=tuple(sorted(unseen))), dataset)
+        ):
+            log(
+                f"WARNING: {len(alike)} cases of {dataset.name} are called like validation cases of this fold "
+                f"({', '.join(alike[:3])}) and count as other patients. Their scans were not compared: convert both data sets "
+                "again with this version, with --patient if they are the same"
+            )
+        images = preprocessed_folder(dataset.name) / data_identifier
+        names = {case: patients[dataset.name, case] for case in kept}
+        added = build_case_index(images, kept, modalities, names, rank, world)
+        _verify_presence(added, dataset.description, modalities, log)
+        records += added
+    return records
+
+
+def _further_datasets(
+    names_or_ids: Sequence[int | str], own: Path, plans: dict[str, Any], data_identifier: str, modalities: list[str]
+) -> list[DatasetCases]:
+    found = []
+    for name_or_id in names_or_ids:
         folder = preprocessed_folder(dataset_name(name_or_id))
-        if folder == dataset_folder:
+        if folder == own:
             raise InputError(
                 f"pretraining.datasets names {folder.name}, the data set that is trained on: its validation cases would "
                 "be seen. Remove it from the list, or train on fold all"
             )
-        other = _check_preprocessed_alike(folder, plans, data_identifier)
-        if channel_names(other) != modalities:
-            raise InputError(f"{folder.name} has the modalities {channel_names(other)}, expected {modalities}")
+        description = _check_preprocessed_alike(folder, plans, data_identifier)
+        if channel_names(description) != modalities:
+            raise InputError(f"{folder.name} has the modalities {channel_names(description)}, expected {modalities}")
         cases = sorted(nnUNetDatasetBlosc2.get_identifiers(str(folder / data_identifier)))
-        kept = [case for case in cases if case not in unseen and patient_of(other, case) not in held_out]
-        if len(kept) < len(cases):
-            log(f"{folder.name}: {len(cases) - len(kept)} cases of validation patients of this fold are left out")
-        patients = {case: patient_of(other, case) for case in kept}
-        added = build_case_index(folder / data_identifier, kept, modalities, patients, rank, world)
-        _verify_presence(added, other, modalities, log)
-        records += added
-    return records
+        found.append(DatasetCases(folder.name, description, tuple(cases)))
+    return found
 
 
 def _check_preprocessed_alike(folder: Path, plans: dict[str, Any], data_identifier: str) -> dict[str, Any]:
@@ -95,8 +119,7 @@ def _check_preprocessed_alike(folder: Path, plans: dict[str, Any], data_identifi
             if described[0][key] != value
         )
         raise InputError(f"{folder.name} was preprocessed otherwise than these plans say ({differing}): {advice}")
-    dataset_json: dict[str, Any] = load_json(folder / "dataset.json")
-    return dataset_json
+    return dict(read_json(folder / "dataset.json"))
 
 
 def _verify_presence(

@@ -1,7 +1,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from nnssl_plugin.objectives.mosaic import mosaic_axes
+from nnssl_plugin.data.mosaic_axes import mosaic_axes
 
 ATTEMPTS = 10
 

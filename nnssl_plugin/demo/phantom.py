@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from nnssl_plugin.demo.phantom_anatomy import Array, Head, Layers, healthy_brain
 from nnssl_plugin.demo.phantom_tumour import grow_tumour
+from nnssl_plugin.images.write_image import write_image
 
 MODALITIES = ("t1n", "t1c", "t2w", "t2f")
 
@@ -77,7 +78,7 @@ def write_phantom_cohort(
         for suffix, volume in volumes.items():
             image = sitk.GetImageFromArray(volume.transpose(2, 1, 0))
             image.SetSpacing([float(spacing_mm)] * 3)
-            sitk.WriteImage(image, str(unfinished / f"{name}-{suffix}.nii.gz"), True, 1)
+            write_image(image, unfinished / f"{name}-{suffix}.nii.gz", compression_level=1)
         shutil.rmtree(folder / name, ignore_errors=True)
         os.replace(unfinished, folder / name)
         names.append(name)

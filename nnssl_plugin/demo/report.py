@@ -3,13 +3,13 @@
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+from markupsafe import Markup
 
 from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint
 from nnssl_plugin.demo.layout import DATASET, PREPARED, PREPROCESSED, RAW, REPORT, RESULTS, STUDY, STUDY_FILE
@@ -20,7 +20,18 @@ from nnssl_plugin.nnunet.dataset_json import channel_names
 from nnssl_plugin.report.comparison import compare
 from nnssl_plugin.report.contours import SegmentedCase, show_segmentations
 from nnssl_plugin.report.figures import finetuning_curves
-from nnssl_plugin.report.page import facts, page, paragraph, picture, section, table
+from nnssl_plugin.report.page import (
+    code,
+    facts,
+    joined,
+    link,
+    listing,
+    page,
+    paragraph,
+    picture,
+    section,
+    table,
+)
 from nnssl_plugin.report.sections import dice_section, pretraining_section
 from nnssl_plugin.runs.output import clock
 from nnssl_plugin.study.record import FINAL, read_record
@@ -153,20 +164,20 @@ def _commands(folder: Path, runs: list[_Trained]) -> str:
     return section(
         "What was run",
         paragraph("These commands, in the demo's folder, with"),
-        f'<pre><code>{variables}\nexport nnUNet_extTrainer="$(nnssl_plugin trainers)"</code></pre>',
+        listing(f'{variables}\nexport nnUNet_extTrainer="$(nnssl_plugin trainers)"'),
         table(["", "commands", "min:s", ""], rows, numbers=[2]),
         paragraph("The study file:"),
-        f"<pre><code>{escape((folder / STUDY_FILE).read_text(encoding='utf-8'))}</code></pre>",
-        f'<p><a href="{STUDY}/report.html">The study\'s own page</a></p>',
+        listing((folder / STUDY_FILE).read_text(encoding="utf-8")),
+        link(f"{STUDY}/report.html", "The study's own page"),
     )
 
 
-def _code(*commands: str) -> str:
-    return "<code>" + "<br>".join(escape(command) for command in commands) + "</code>"
+def _code(*commands: str) -> Markup:
+    return joined(map(code, commands), "<br>")
 
 
-def _log(path: str) -> str:
-    return f'<a href="{path}">log</a>'
+def _log(path: str) -> Markup:
+    return link(path, "log")
 
 
 def _result(folder: Path, run: _Trained) -> dict[str, Any]:

@@ -27,8 +27,6 @@ def write_study_file(folder: Path, size: DemoSize, test_patients: Sequence[str])
             "epochs": size.finetuning_epochs,
             "iterations_per_epoch": size.finetuning_iterations,
             **both,
-            # Peak and warm-up of long schedules leave the fresh segmentation layers untrained in so few steps: scratch's.
-            "initial_lr": 0.01,
         },
     }
     content = {

@@ -11,8 +11,15 @@ import numpy as np
 
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.evaluation.metrics import Measure
+from nnssl_plugin.evaluation.metrics_version import METRICS_VERSION
 from nnssl_plugin.evaluation.regions import LabelConvention
-from nnssl_plugin.images.image_file import ending_of, geometry_differences, read_array, read_checked_header
+from nnssl_plugin.images.image_file import (
+    ending_of,
+    geometry_differences,
+    read_array,
+    read_checked_header,
+    read_header,
+)
 from nnssl_plugin.images.parallel import in_parallel
 
 # Region → metric → score of one case; `empty`: regions that neither mask has.
@@ -26,6 +33,7 @@ def evaluate_folder(
     measure: Measure,
     cases: Collection[str] | None = None,
     file_ending: str = ".nii.gz",
+    progress: str = "evaluating cases",
 ) -> dict[str, Any]:
     """Scores of every region, per case and mean.
 
@@ -39,11 +47,12 @@ def evaluate_folder(
         measure: see `metrics`.
         cases: which cases must be there; by default all that have a reference.
         file_ending: of label files.
+        progress: title of the progress bar; empty: none.
 
     Returns:
         JSON-ready: `mean`, and `mean_nnunet` of Dice (regions empty in both masks left out), None where there is nothing
-        to average; `cases`; `undefined`; `problems`; `expected` and `scored`, numbers of cases; `convention`; `regions`;
-        `predictions` and `references`.
+        to average; `cases`; `undefined`; `problems`; `expected` and `scored`, numbers of cases; `metrics_version`;
+        `convention`; `regions`; `predictions` and `references`.
         ```
         {"mean": {"WT": {"Dice": 0.9}, …}, "cases": {CASE: {"WT": {"Dice": 0.9}, …}}, "problems": ["CASE: …"], …}
         ```
@@ -69,7 +78,7 @@ def evaluate_folder(
 
     complete = [case for case in expected if case in predicted & referenced]
     files = [(predictions / f"{case}{file_ending}", references / f"{case}{file_ending}") for case in complete]
-    outcomes = in_parallel(partial(_score, convention=convention, measure=measure), files, "evaluating cases")
+    outcomes = in_parallel(partial(_score, convention=convention, measure=measure), files, progress)
     scored = {case: outcome for case, outcome in zip(complete, outcomes, strict=True) if not isinstance(outcome, str)}
     problems += [
         f"{case}: {outcome}" for case, outcome in zip(complete, outcomes, strict=True) if isinstance(outcome, str)
@@ -90,6 +99,7 @@ def evaluate_folder(
         "problems": problems,
         "expected": len(expected),
         "scored": len(scored),
+        "metrics_version": METRICS_VERSION,
         "convention": convention.source,
         "regions": {region: list(values) for region, values in convention.regions.items()},
         "predictions": str(predictions),
@@ -116,15 +126,17 @@ def _cases_in(folder: Path, file_ending: str) -> set[str]:
 
 
 def _score(pair: tuple[Path, Path], convention: LabelConvention, measure: Measure) -> tuple[Scores, set[str]] | str:
-    """Scores of every region, and the regions that are empty in both masks; or what is wrong with the case."""
+    """Scores of every region, and the regions that are empty in both masks; or what is wrong with the case.
+
+    An image of two dimensions is scored as one slice.
+    """
     files = dict(zip(("prediction", "reference"), pair, strict=True))
     try:
-        headers = {role: read_checked_header(path) for role, path in files.items()}
+        headers = {role: read_checked_header(path, _dimensions(path)) for role, path in files.items()}
     except InputError as error:
         return str(error)
-    differences = geometry_differences(headers["reference"], headers["prediction"])
-    if differences:
-        return f"geometry of the prediction is not that of the reference: {'; '.join(differences)}"
+    if moved := geometry_differences(headers["reference"], headers["prediction"]):
+        return f"geometry of the prediction is not that of the reference: {'; '.join(moved)}"
     voxels = {role: read_array(path) for role, path in files.items()}
     for role, values in voxels.items():
         present = np.unique(values)
@@ -134,6 +146,8 @@ def _score(pair: tuple[Path, Path], convention: LabelConvention, measure: Measur
             known = ", ".join(map(str, sorted(convention.labels)))
             return f"{files[role]} has labels outside the convention {convention.source} ({known}): {found}"
     spacing = headers["reference"].GetSpacing()[::-1]
+    if len(spacing) == 2:
+        spacing, voxels = (1.0, *spacing), {role: values[np.newaxis] for role, values in voxels.items()}
     scores, empty = {}, set()
     for region, members in convention.regions.items():
         prediction, reference = (np.isin(voxels[role], members) for role in ("prediction", "reference"))
@@ -141,6 +155,14 @@ def _score(pair: tuple[Path, Path], convention: LabelConvention, measure: Measur
         if not prediction.any() and not reference.any():
             empty.add(region)
     return scores, empty
+
+
+def _dimensions(path: Path) -> int:
+    try:
+        read_header(path, dimensions=2)
+    except InputError:
+        return 3
+    return 2
 
 
 def _mean(scores: list[float]) -> float | None:

@@ -7,8 +7,10 @@ import numpy as np
 from scipy import ndimage
 
 from nnssl_plugin.evaluation.dice import dice
-from nnssl_plugin.evaluation.surface_distance import Mask, bounding_box, hd95
+from nnssl_plugin.evaluation.mask import Mask, bounding_box
+from nnssl_plugin.evaluation.surface_distance import hd95
 
+# The challenge's number for a distance there is none of: a bit more than the diagonal of 240 × 240 × 155 voxels of 1 mm.
 WORST_HD95_MM = 374.0
 SMALLEST_MM3 = 50.0
 DILATIONS = 3
@@ -50,7 +52,8 @@ def lesionwise_scores(prediction: Mask, reference: Mask, spacing: Sequence[float
     dices, distances, missed = [], [], 0
     touching: set[int] = set()
     for number, box in enumerate(ndimage.find_objects(joined, count), 1):
-        # The box holds the dilated lesion whole, and so the lesion, and nothing of it is cut by the border of the box.
+        # The box holds the dilated lesion whole, and so the lesion, and nothing of it is cut by the border of the box. It is
+        # one voxel thick only where the image is: a lesion of one slice keeps its surface.
         lesion = reference[box] & (joined[box] == number)
         near = ndimage.binary_dilation(lesion, faces_edges, DILATIONS)
         touched = {int(value) for value in np.unique(predicted[box][near]) if value}

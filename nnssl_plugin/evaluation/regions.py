@@ -118,7 +118,7 @@ def convention_from_dataset_json(dataset_json: Mapping[str, Any], source: str) -
     names = ", ".join(f"{name!r} {entry}" for name, entry in dataset_json["labels"].items())
     if not regions:
         raise InputError(
-            f"no BraTS region can be told from the label names in {source} ({names}); name the convention with "
+            f"the label names in {source} ({names}) give no region of BraTS; name the convention with "
             f"--convention {'|'.join(BRATS_CONVENTIONS)} or give another --dataset-json FILE"
         )
     ordered = list(regions)

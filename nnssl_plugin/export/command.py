@@ -8,7 +8,7 @@ from nnssl_plugin.errors import InputError
 
 if TYPE_CHECKING:
     from nnssl_plugin.export.source import Source
-    from nnssl_plugin.export.target import Target
+    from nnssl_plugin.export.target_network import TargetNetwork
     from nnssl_plugin.export.topology import Layer
 
 
@@ -41,11 +41,11 @@ def run_export(args: argparse.Namespace, nnssl: bool) -> int:
     overrides = _overrides(args.map)
     _check_output(args)
     from nnssl_plugin.export.source import UNNAMED, read_nnssl_source, read_source
-    from nnssl_plugin.export.target import find_target
+    from nnssl_plugin.export.target_network import find_target_network
     from nnssl_plugin.export.weights_file import adapted_weights, check_weights, refuse_small_share, write_weights
 
     source = (read_nnssl_source if nnssl else read_source)(args.checkpoint)
-    target = find_target(args.to_dataset, args.p, args.c)
+    target = find_target_network(args.to_dataset, args.p, args.c)
     if source.channels == [UNNAMED]:
         overrides = dict.fromkeys(target.channels, UNNAMED)
     content, channels, layers = adapted_weights(source, target, overrides)
@@ -83,7 +83,7 @@ def _check_output(args: argparse.Namespace) -> None:
         raise InputError(f"{args.o} exists; name another file with -o, or replace it with --overwrite")
 
 
-def _print_channels(source: "Source", target: "Target", channels: list[int | None]) -> None:
+def _print_channels(source: "Source", target: "TargetNetwork", channels: list[int | None]) -> None:
     print("input channels of the target ← of the checkpoint")
     for name, index in zip(target.channels, channels, strict=True):
         origin = f"mean of all ({', '.join(source.channels)})" if index is None else source.channels[index]

@@ -1,7 +1,5 @@
 """What a checkpoint offers to a target: weights, the names of its channels and where it comes from."""
 
-import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +8,12 @@ from typing import Any
 from torch import Tensor
 
 from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint
-from nnssl_plugin.checkpoints.nnssl_format import ADAPTATION_PLAN, unet_weights
+from nnssl_plugin.checkpoints.nnssl_format import unet_weights
+from nnssl_plugin.checkpoints.provenance import file_sha256
+from nnssl_plugin.checkpoints.recorded import recorded_channels, recorded_citations, recorded_provenance
+from nnssl_plugin.checkpoints.unet_weights import input_channels
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.nnunet.dataset_json import channel_names
 
-PLUGIN = "nnssl_plugin"
 UNNAMED = "the only channel"
 
 
@@ -59,40 +58,17 @@ def read_nnssl_source(file: Path) -> Source:
     """
     checkpoint = read_checkpoint(file)
     weights = unet_weights(checkpoint, str(file))
-    count = int(checkpoint[ADAPTATION_PLAN]["pretrain_num_input_channels"])
+    count = input_channels(weights) or 1
     unnamed = [UNNAMED] if count == 1 else [str(channel) for channel in range(count)]
     return _source(file, checkpoint, weights, recorded_channels(checkpoint) or unnamed)
 
 
-def recorded_channels(checkpoint: Mapping[str, Any]) -> list[str]:
-    """Channel names by the plugin's provenance or nnU-Net's `init_args`; none where neither is there."""
-    own = recorded_provenance(checkpoint)
-    if own:
-        return list(own["channel_names"])
-    return channel_names(checkpoint.get("init_args", {}).get("dataset_json", {}))
-
-
-def recorded_provenance(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """What this plugin wrote about the making of a checkpoint; empty for others."""
-    return dict(checkpoint.get(PLUGIN, {}).get("provenance", {}))
-
-
-def file_digest(file: Path) -> str:
-    """SHA-256 of a file."""
-    result = hashlib.sha256()
-    with file.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            result.update(chunk)
-    return result.hexdigest()
-
-
 def _source(file: Path, checkpoint: Mapping[str, Any], weights: Mapping[str, Tensor], channels: list[str]) -> Source:
-    first = r"encoder\.(stem|stages\.0\.0)\.convs\.0\.conv\.weight"
-    inputs = next((value.shape[1] for name, value in weights.items() if re.fullmatch(first, name)), len(channels))
+    inputs = input_channels(weights) or len(channels)
     if inputs != len(channels):
         raise InputError(
             f"{file}: its first convolution has {inputs} input channels, its record names {len(channels)} "
             f"({', '.join(channels)})"
         )
-    parent = {"sha256": file_digest(file), **recorded_provenance(checkpoint)}
-    return Source(weights, channels, parent, list(checkpoint.get("citations", [])))
+    parent = {"sha256": file_sha256(file), **recorded_provenance(checkpoint)}
+    return Source(weights, channels, parent, recorded_citations(checkpoint))

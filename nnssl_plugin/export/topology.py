@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from nnssl_plugin.checkpoints.unet_weights import SEGMENTATION, family
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.export.channels import adapt_input
-
-SEGMENTATION = ".seg_layers."
 
 
 @dataclass(frozen=True)
@@ -99,24 +98,6 @@ def table(layers: Sequence[Layer]) -> list[tuple[str, int, float, str]]:
         )
         for name, members in parts.items()
     ]
-
-
-def family(weights: Mapping[str, Tensor]) -> str:
-    """Kind and dimension, like `plain 3d` or `residual-encoder 2d`.
-
-    Raises:
-        InputError: these are not the weights of a U-Net as nnU-Net's plans describe it.
-    """
-    for kind, pattern in (
-        ("residual-encoder", r"encoder\.stages\.\d+\.blocks\."),
-        ("plain", r"encoder\.stages\.\d+\."),
-    ):
-        kernels = [value for name, value in weights.items() if re.match(pattern, name) and value.ndim > 3]
-        if kernels:
-            return f"{kind} {kernels[0].ndim - 2}d"
-    raise InputError(
-        "the checkpoint's network is no U-Net as nnU-Net's plans describe it (it has no convolutions in encoder.stages)"
-    )
 
 
 def _check_family(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:

@@ -13,12 +13,15 @@ from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 
 from nnssl_plugin.checkpoints.checkpoint_file import save_atomically, to_plain
 from nnssl_plugin.checkpoints.nnssl_format import ADAPTATION_PLAN, adaptation_plan
-from nnssl_plugin.checkpoints.provenance import digest, provenance
+from nnssl_plugin.checkpoints.provenance import provenance, weights_sha256
+from nnssl_plugin.checkpoints.recorded import PLUGIN
+from nnssl_plugin.checkpoints.unet_weights import SEGMENTATION
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.export.channels import match_channels
-from nnssl_plugin.export.source import PLUGIN, Source
-from nnssl_plugin.export.target import Target
-from nnssl_plugin.export.topology import SEGMENTATION, Layer, share, transfer
+from nnssl_plugin.export.source import Source
+from nnssl_plugin.export.target_network import TargetNetwork
+from nnssl_plugin.export.topology import Layer, share, transfer
+from nnssl_plugin.files import whole_file
 from nnssl_plugin.nnunet.dataset_json import without_cases
 from nnssl_plugin.nnunet.plans_file import configuration_of
 
@@ -27,7 +30,7 @@ SMALLEST_SHARE = 0.5
 
 
 def adapted_weights(
-    source: Source, target: Target, overrides: Mapping[str, str]
+    source: Source, target: TargetNetwork, overrides: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[int | None], list[Layer]]:
     """The content of a weights file for a target, which source channel feeds each of its channels, and its layers.
 
@@ -45,7 +48,7 @@ def adapted_weights(
         target.configuration,
         plans=target.plans["plans_name"],
         transferred={part: round(share(layers, part), 4) for part in ("encoder", "decoder")},
-        encoder_sha256=digest(network.encoder.parameters()),  # type: ignore[union-attr]
+        encoder_sha256=weights_sha256(network.encoder.parameters()),  # type: ignore[union-attr]
         parent=source.parent,
     )
     content = {
@@ -75,22 +78,18 @@ def refuse_small_share(layers: Sequence[Layer]) -> None:
         )
 
 
-def write_weights(content: Mapping[str, Any], target: Target, file: Path) -> None:
+def write_weights(content: Mapping[str, Any], target: TargetNetwork, file: Path) -> None:
     """Write a weights file after nnU-Net's own function has read it into the target's network.
 
     Raises:
         RuntimeError: nnU-Net did not take over what the file holds.
     """
-    unchecked = file.with_name(f".{file.name}.unchecked")
-    try:
+    with whole_file(file) as unchecked:
         save_atomically(content, unchecked)
         _load(unchecked, content, target)
-        unchecked.replace(file)
-    finally:
-        unchecked.unlink(missing_ok=True)
 
 
-def check_weights(content: Mapping[str, Any], target: Target) -> tuple[int, ...]:
+def check_weights(content: Mapping[str, Any], target: TargetNetwork) -> tuple[int, ...]:
     """Load the file's content into the target's network by nnU-Net's own function and run a patch through it.
 
     Returns:
@@ -110,7 +109,7 @@ def check_weights(content: Mapping[str, Any], target: Target) -> tuple[int, ...]
     return tuple(output.shape)
 
 
-def _load(file: Path, content: Mapping[str, Any], target: Target) -> torch.nn.Module:
+def _load(file: Path, content: Mapping[str, Any], target: TargetNetwork) -> torch.nn.Module:
     network = target.fresh_network()
     # It prints the name of a file that is not the one the user asked for.
     with redirect_stdout(io.StringIO()):

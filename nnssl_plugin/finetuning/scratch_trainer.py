@@ -1,18 +1,26 @@
-from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
-from torch.optim import Optimizer
-
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.finetuning.supervised_trainer import SupervisedTrainer
+from nnssl_plugin.finetuning.weight_average import WeightAveraging
+
+NNUNET_INITIAL_LR = 0.01
 
 
-class ScratchTrainer(SupervisedTrainer):
-    """The control: the same run from nnU-Net's initialisation, at `finetuning.scratch_initial_lr`, nnU-Net's schedule."""
+class ScratchTrainer(WeightAveraging):
+    """The control: the run of `FinetuneTrainer` from nnU-Net's initialisation, under the same optimiser and schedule.
 
-    def configure_optimizers(self) -> tuple[Optimizer, PolyLRScheduler]:
-        """nnU-Net's optimiser and schedule."""
-        self.initial_lr = self.settings.scratch_initial_lr
-        optimizer, schedule = super().configure_optimizers()
-        return optimizer, schedule
+    `finetuning.scratch_initial_lr` and `finetuning.scratch_warmup_fraction` set it apart.
+    """
+
+    def peak_rate(self) -> float:
+        """`finetuning.scratch_initial_lr`; by default fine-tuning's for AdamW, nnU-Net's 0.01 for SGD."""
+        settings = self.settings
+        if settings.scratch_initial_lr is not None:
+            return settings.scratch_initial_lr
+        return settings.initial_lr if settings.optimizer == "adamw" else NNUNET_INITIAL_LR
+
+    def warmup_share(self) -> float:
+        """`finetuning.scratch_warmup_fraction`; by default fine-tuning's."""
+        own = self.settings.scratch_warmup_fraction
+        return self.settings.warmup_fraction if own is None else own
 
     def check_weights(self) -> None:
         """Refuse a start with weights: it would be no control."""

@@ -1,41 +1,34 @@
-import io
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnssl_plugin.checkpoints.checkpoint_file import save_atomically, shareable_init_args, to_plain
-from nnssl_plugin.checkpoints.provenance import NNUNET, digest, provenance
+from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint, shareable_init_args
+from nnssl_plugin.checkpoints.provenance import provenance as provenance_of
+from nnssl_plugin.checkpoints.provenance import weights_sha256
+from nnssl_plugin.checkpoints.recorded import PLUGIN, recorded_section
+from nnssl_plugin.errors import InputError
 from nnssl_plugin.finetuning.background_plateau import LOG_KEY, plateau, predicted_foreground
+from nnssl_plugin.finetuning.finetuned_checkpoint import save_finetuned
 from nnssl_plugin.finetuning.label_subset import label_subset
 from nnssl_plugin.finetuning.parameter_groups import unwrapped
+from nnssl_plugin.finetuning.scheduled_trainer import ScheduledTrainer
 from nnssl_plugin.nnunet.dataset_json import channel_names, patient_of
-from nnssl_plugin.training.run_checks import (
-    RECORD,
-    check_run,
-    refuse_finished_run,
-    refuse_other_settings,
-    refuse_unlabelled,
-    run_record,
-)
+from nnssl_plugin.training.run_checks import check_run, refuse_unlabelled
+from nnssl_plugin.training.run_record import RECORD, refuse_finished_run, refuse_other_settings, run_record
 from nnssl_plugin.training.seeding import seed_everything, start_seed
 
-STOCK_NETWORKS = "dynamic_network_architectures."
 
-
-class SupervisedTrainer(nnUNetTrainer, ABC):
+class SupervisedTrainer(ScheduledTrainer):
     """nnU-Net's training with the plugin's `finetuning` settings; what fine-tuning and its control have in common.
 
-    Network, loss, augmentation, validation and file formats are nnU-Net's. Refuses unlabelled data sets and finished
-    runs of other settings. A network that nnU-Net itself can build is saved as nnUNetTrainer's, so that predicting with
-    it needs nothing of the plugin.
+    Network, loss, augmentation, step, validation and file formats are nnU-Net's. Refuses unlabelled data sets and finished
+    runs of other settings.
     """
 
     is_ddp: bool
-    current_epoch: int
 
     def __init__(
         self,
@@ -66,14 +59,14 @@ class SupervisedTrainer(nnUNetTrainer, ABC):
         if self.settings.seed is not None:
             seed_everything(start_seed(self.settings.seed, self.local_rank, 0))
         super().initialize()
-        self.fresh_weights = self._encoder_digest()
+        self.fresh_weights = self._encoder_sha256()
 
-    def _encoder_digest(self) -> str:
-        return digest(unwrapped(self.network).encoder.parameters())
+    def _encoder_sha256(self) -> str:
+        return weights_sha256(unwrapped(self.network).encoder.parameters())
 
     def weights_were_loaded(self) -> bool:
         """Whether `-pretrained_weights` replaced the weights this trainer initialised."""
-        return self._encoder_digest() != self.fresh_weights
+        return self._encoder_sha256() != self.fresh_weights
 
     def do_split(self) -> tuple[list[str], list[str]]:
         """nnU-Net's split, of whose training cases `finetuning.label_fraction` keeps some patients."""
@@ -96,30 +89,30 @@ class SupervisedTrainer(nnUNetTrainer, ABC):
         if not self.resumed:
             self.check_weights()
             if self.weights_were_loaded():
-                self.initial_weights = self._encoder_digest()
+                self.initial_weights = self._encoder_sha256()
             record = run_record(
                 asdict(self.settings),
                 self.configuration_manager.configuration,
                 self.do_split()[0],
-                initial_weights=self.initial_weights,
+                **self.start_record(),
             )
             refuse_finished_run(Path(self.output_folder), record)
             self.my_init_kwargs[RECORD] = record
         super().on_train_start()
 
+    def start_record(self) -> dict[str, str]:
+        """What makes this run another than one of the same settings."""
+        return {"initial_weights": self.initial_weights}
+
     @abstractmethod
     def check_weights(self) -> None:
         """Stop a run whose starting weights contradict the trainer's name."""
 
-    def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
-        """As nnU-Net, with the settings the run was started with; it counts as resumed."""
-        super().load_checkpoint(filename_or_checkpoint)
-        refuse_other_settings(str(filename_or_checkpoint), self.my_init_kwargs, self.settings)
-        self.resumed = True
-        self.initial_weights = self.my_init_kwargs.get(RECORD, {}).get("initial_weights", "none")
+    def on_train_epoch_start(self) -> None:
+        """As nnU-Net, seeded by epoch, so that a resumed run draws what an uninterrupted one does."""
         if self.settings.seed is not None:
-            # Not the patches of the first epochs again.
             seed_everything(start_seed(self.settings.seed, self.local_rank, self.current_epoch))
+        super().on_train_epoch_start()
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
         """As nnU-Net; logs how much foreground is predicted."""
@@ -138,23 +131,43 @@ class SupervisedTrainer(nnUNetTrainer, ABC):
         )
         super().on_train_end()
 
+    # ------------------------------------------------------------ checkpoints
+
+    def state(self) -> dict[str, Any]:
+        """What resuming needs beside nnU-Net's checkpoint."""
+        return {}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Undo of `state`, once nnU-Net's checkpoint is loaded."""
+
     def save_checkpoint(self, filename: str) -> None:
         """nnU-Net's checkpoint, with what it is made of, written whole or not at all."""
+        save = super().save_checkpoint
         if self.local_rank != 0 or self.disable_checkpointing:
-            super().save_checkpoint(filename)
+            save(filename)
             return
-        # nnU-Net hands the name to torch.save, which takes a stream as well.
-        stream = io.BytesIO()
-        super().save_checkpoint(stream)
-        stream.seek(0)
-        content = torch.load(stream, map_location="cpu", weights_only=False)
-        own = {"citations": [NNUNET], "nnssl_plugin": {"provenance": self._provenance()}}
-        if self.configuration_manager.network_arch_class_name.startswith(STOCK_NETWORKS):
-            own["trainer_name"] = nnUNetTrainer.__name__
-        save_atomically(to_plain({**content, **own}), filename)
+        save_finetuned(filename, save, self.configuration_manager, self.provenance(), self.state())
 
-    def _provenance(self) -> dict[str, Any]:
-        return provenance(
+    def load_checkpoint(self, filename_or_checkpoint: str) -> None:
+        """As nnU-Net, with the settings the run was started with; it counts as resumed."""
+        saved = read_checkpoint(filename_or_checkpoint, mmap=True)
+        refuse_other_settings(filename_or_checkpoint, recorded_section(saved, "init_args"), self.settings)
+        if not self.was_initialized:
+            self.initialize()
+        try:
+            super().load_checkpoint(filename_or_checkpoint)
+        except ValueError as error:
+            raise InputError(
+                f"{filename_or_checkpoint} holds the optimiser of another version of the plugin ({error}): go on with that "
+                "version, or train again from the start (without --c)"
+            ) from error
+        self.restore_state(recorded_section(saved, PLUGIN))
+        self.resumed = True
+        self.initial_weights = recorded_section(self.my_init_kwargs, RECORD).get("initial_weights", "none")
+
+    def provenance(self) -> dict[str, Any]:
+        """What a checkpoint says it is made of."""
+        return provenance_of(
             type(self).__name__,
             self.plans_manager.dataset_name,
             channel_names(self.dataset_json),
@@ -163,8 +176,9 @@ class SupervisedTrainer(nnUNetTrainer, ABC):
             fold=self.fold,
             epochs=self.current_epoch + 1,
             iterations_per_epoch=self.num_iterations_per_epoch,
+            optimizer=self.settings.optimizer,
             label_fraction=self.settings.label_fraction,
             initial_weights=self.initial_weights,
-            encoder_sha256=self._encoder_digest(),
+            encoder_sha256=self._encoder_sha256(),
             background_only_epochs=len(plateau(self.logger.get_value(LOG_KEY, step=None))),
         )

@@ -9,11 +9,18 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.images.file_names import is_utf8, printable
 from nnssl_plugin.images.image_file import DIRECTION_TOLERANCE
+from nnssl_plugin.images.stated_spacing import dicom_pixel_spacing
+from nnssl_plugin.images.unequal_texts import unequal_texts
 
 POSITION, ORIENTATION, ECHO_TIME_MS, FRAME_OF_REFERENCE = "0020|0032", "0020|0037", "0018|0081", "0020|0052"
+# MR, CT, CR, …: the machine, not what is a modality elsewhere here.
+MACHINE = "0008|0060"
 # Between slices, as a share of the median distance: what rounding in headers makes, not a slice left out.
 DISTANCE_TOLERANCE = 0.01
+# Of the positions of one acquisition, as a share of the smallest edge of a pixel.
+ROUNDING = 0.1
 
 
 @dataclass(frozen=True)
@@ -37,12 +44,16 @@ def read_slices(files: Sequence[Path]) -> list[SliceHeader]:
     slices = [_read_header(file) for file in files]
     first = slices[0]
     for other in slices[1:]:
-        if (
-            other.size != first.size
-            or not np.allclose(other.orientation, first.orientation, atol=DIRECTION_TOLERANCE)
-            or not np.allclose(other.spacing, first.spacing, rtol=1e-4)
+        for what, theirs, ours, is_equal in (
+            ("size", other.size, first.size, other.size == first.size),
+            ("orientation", other.orientation, first.orientation, _close(other.orientation, first.orientation)),
+            ("pixel spacing", other.spacing, first.spacing, np.allclose(other.spacing, first.spacing, rtol=1e-4)),
         ):
-            raise InputError(f"{other.file} and {first.file} differ in size, orientation or pixel spacing: two series?")
+            if not is_equal:
+                shown, expected = unequal_texts(theirs, ours)
+                raise InputError(
+                    f"{other.file} and {first.file} differ in {what}, {shown} and {expected}: are they of two series?"
+                )
     normal = _normal(first.orientation)
     slices.sort(key=lambda header: float(header.position @ normal))
     if len(slices) < 2:
@@ -54,25 +65,52 @@ def read_slices(files: Sequence[Path]) -> list[SliceHeader]:
         if distance < DISTANCE_TOLERANCE * max(median, 1e-3):
             raise InputError(f"{before.file} and {after.file} lie at one position: two series or echoes in one folder?")
         if abs(distance - median) > DISTANCE_TOLERANCE * median:
+            found, expected = unequal_texts(distance, median)
             raise InputError(
-                f"between {before.file} and {after.file} are {distance:.4g} mm, between most slices {median:.4g} mm: a "
-                "slice is missing, or the distances are uneven"
+                f"between {before.file} and {after.file} are {found} mm, between most slices {expected} mm: a slice is "
+                "missing, or the distances are uneven"
             )
     if np.abs(steps - distances[:, None] * normal).max() > DISTANCE_TOLERANCE * median:
         raise InputError(
-            f"the slices of {first.file.parent} are shifted against each other (gantry tilt): resample them"
+            f"the slices of {first.file.parent} are shifted against each other (gantry tilt): resample them to .nii.gz first"
         )
     return slices
 
 
-def load_series(files: Sequence[Path]) -> sitk.Image:
-    """The volume of a series.
+def load_series(files: Sequence[Path], grid: Sequence[SliceHeader] | None = None) -> sitk.Image:
+    """The volume of a series, with the geometry of the slices `grid` where they are given.
 
     Raises:
         InputError: as `read_slices`, or the voxels of a slice cannot be read.
     """
     slices = read_slices(files)
-    return volume_from_slices(slices, np.stack([_pixels(header.file) for header in slices]))
+    return volume_from_slices(grid or slices, np.stack([_pixels(header.file) for header in slices]))
+
+
+def shift_by_rounding(slices: Sequence[SliceHeader], others: Sequence[SliceHeader]) -> float | None:
+    """Largest distance in mm between the slices of two series of one acquisition.
+
+    Returns:
+        None where it is more than rounding makes of it, or anything else of their grids differs.
+    """
+    (first, *_), (other, *_) = slices, others
+    if (
+        (len(slices), first.size) != (len(others), other.size)
+        or not _close(first.orientation, other.orientation)
+        or not np.allclose(first.spacing, other.spacing, rtol=1e-4)
+    ):
+        return None
+    shift = max(float(np.linalg.norm(a.position - b.position)) for a, b in zip(slices, others, strict=True))
+    return shift if shift <= ROUNDING * min(other.spacing) else None
+
+
+def read_tags(file: Path) -> dict[str, str]:
+    """The header of a slice, by tags like `0008|0060`.
+
+    Raises:
+        InputError: as `read_slices`.
+    """
+    return _read_header(file).tags
 
 
 def volume_from_slices(slices: Sequence[SliceHeader], voxels: npt.NDArray) -> sitk.Image:
@@ -91,7 +129,13 @@ def _normal(orientation: Sequence[float]) -> npt.NDArray:
     return np.cross(orientation[:3], orientation[3:])
 
 
+def _close(first: Sequence[float], second: Sequence[float]) -> bool:
+    return bool(np.allclose(first, second, atol=DIRECTION_TOLERANCE))
+
+
 def _read_header(file: Path) -> SliceHeader:
+    if not is_utf8(str(file)):
+        raise InputError(f"{printable(file)} has a name that is not UTF-8: rename it")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(file))
     try:
@@ -103,8 +147,13 @@ def _read_header(file: Path) -> SliceHeader:
     depth = reader.GetSize()[2:]
     if len(position) != 3 or len(orientation) != 6 or depth not in ((), (1,)):
         raise InputError(f"{file} is not one DICOM slice with a position and an orientation")
-    size, spacing = reader.GetSize(), reader.GetSpacing()
-    return SliceHeader(file, np.array(position), tuple(orientation), (spacing[0], spacing[1]), (size[0], size[1]), tags)
+    if reader.GetNumberOfComponents() != 1:
+        raise InputError(
+            f"{file} is in colour ({reader.GetNumberOfComponents()} values a pixel); expected a grey image"
+        )
+    columns, rows = reader.GetSize()[:2]
+    spacing = dicom_pixel_spacing(file, reader)
+    return SliceHeader(file, np.array(position), tuple(orientation), spacing, (columns, rows), tags)
 
 
 def _numbers(tags: dict[str, str], tag: str) -> list[float]:

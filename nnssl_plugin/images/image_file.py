@@ -11,6 +11,10 @@ from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.images.file_names import is_utf8, printable
+from nnssl_plugin.images.nifti_header import is_nifti
+from nnssl_plugin.images.stated_spacing import check_spacing_is_stated
+from nnssl_plugin.images.unequal_texts import unequal_texts
 
 FILE_ENDINGS = tuple(dict.fromkeys([*SimpleITKIO.supported_file_endings, *NibabelIO.supported_file_endings]))
 
@@ -35,6 +39,7 @@ def read_header(path: Path, dimensions: int = 3) -> sitk.ImageFileReader:
     Raises:
         InputError: the file is no image, or not one of so many dimensions and one component.
     """
+    _check_name(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -56,18 +61,18 @@ def read_checked_header(path: Path, dimensions: int = 3) -> sitk.ImageFileReader
     unpacked here once, which compares its length and its checksum.
 
     Raises:
-        InputError: as `read_header`, or the file is truncated or damaged, or a NIfTI file holds NaN, or its header lies
-            in a file of its own, so that this cannot be told.
+        InputError: as `read_header`, or the file is truncated or damaged, or does not state its spacing, or a NIfTI file
+            holds NaN, or its header lies in a file of its own, so that all this cannot be checked.
     """
     if path.suffix.lower() in (".hdr", ".img"):
         raise InputError(f"{path} is one of a pair of .hdr and .img: convert it to .nii.gz first")
     header = read_header(path, dimensions)
     try:
-        name = path.name.lower()
-        if not name.endswith((".nii", ".nii.gz")):
+        check_spacing_is_stated(path, header)
+        if not is_nifti(path):
             sitk.ReadImage(str(path))
             return header
-        with gzip.open(path) if name.endswith(".gz") else path.open("rb") as stream:
+        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
             length, finite = _scan_nifti(stream, header)
     except RuntimeError:
         # What ITK says of it ("No such file or directory") misleads.
@@ -110,7 +115,8 @@ def geometry_differences(
 ) -> list[str]:
     """What of the geometry of `other` is not that of `reference`, with both values, and by how much; empty if equal."""
     if reference.GetSize() != other.GetSize():
-        return [f"size {_numbers(other.GetSize())} instead of {_numbers(reference.GetSize())} voxels"]
+        theirs, ours = unequal_texts(other.GetSize(), reference.GetSize())
+        return [f"size {theirs} instead of {ours} voxels"]
     differences = []
     for what, ours, theirs, tolerance, unit in (
         ("spacing", reference.GetSpacing(), other.GetSpacing(), SPACING_TOLERANCE * min(reference.GetSpacing()), " mm"),
@@ -119,9 +125,8 @@ def geometry_differences(
     ):
         distance = float(np.max(np.abs(np.subtract(ours, theirs))))
         if distance > tolerance:
-            differences.append(
-                f"{what} {_numbers(theirs)} instead of {_numbers(ours)}: differs by up to {distance:.6g}{unit}"
-            )
+            shown, expected = unequal_texts(theirs, ours)
+            differences.append(f"{what} {shown} instead of {expected}: differs by up to {distance:.6g}{unit}")
     return differences
 
 
@@ -130,18 +135,10 @@ def read_array(path: Path) -> np.ndarray:
     return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
 
 
-def write_on_grid_of(reference: Path, array: np.ndarray, path: Path) -> None:
-    """Write `array` `[Z, Y, X]` with the geometry of the image `reference`."""
-    header = read_header(reference)
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing(header.GetSpacing())
-    image.SetOrigin(header.GetOrigin())
-    image.SetDirection(header.GetDirection())
-    sitk.WriteImage(image, str(path), True)
-
-
-def _numbers(values: tuple[float, ...]) -> str:
-    return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"
+def _check_name(path: Path) -> None:
+    # SimpleITK ends the whole process over such a name.
+    if not is_utf8(str(path)):
+        raise InputError(f"{printable(path)} has a name that is not UTF-8: rename it")
 
 
 def _last_line(error: Exception) -> str:

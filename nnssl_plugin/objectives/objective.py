@@ -6,37 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-
-@dataclass
-class PretrainingBatch:
-    """Patches of one step, B patches of C modalities; `*P` has two or three axes.
-
-    Attributes:
-        data: `[B, C, *P]`, augmented; a missing modality is constant.
-        denormalized: `[B, C, *P]`, each channel with the intensity statistics of another modality (DAD).
-        denormalized_target: `[B, C]`, index of that modality; the channel itself where a case has no other one.
-        foreground: `[B, 1, *P]`, bool, from the image before augmentation.
-        present: `[B, C]`, bool, which modalities the case has.
-        patient: `[B]`, index of the patient, the same in every process.
-        cases: names of the cases.
-    """
-
-    data: Tensor
-    denormalized: Tensor
-    denormalized_target: Tensor
-    foreground: Tensor
-    present: Tensor
-    patient: Tensor
-    cases: list[str] = field(default_factory=list)
-
-    @classmethod
-    def from_loader(cls, batch: Mapping[str, Any], device: torch.device) -> "PretrainingBatch":
-        """Batch of the loader, moved to `device`."""
-        tensors = {key: value.to(device, non_blocking=True) for key, value in batch.items() if key != "keys"}
-        return cls(**tensors, cases=list(batch["keys"]))
+from nnssl_plugin.data.batch import PretrainingBatch
+from nnssl_plugin.objectives.needs import Needs
 
 
 @dataclass
@@ -44,25 +17,27 @@ class Views:
     """What an objective wants encoded.
 
     Attributes:
-        images: `[N, C, *P]`.
+        images: name → `[N, C, *V]`, for the network; views may be of several sizes.
         targets: what the objective needs to score the features, first axis N or B.
+        for_teacher: name → `[N, C, *V]`, for the teacher; the names are none of those in `images`.
     """
 
-    images: Tensor
-    targets: dict[str, Tensor]
+    images: dict[str, Tensor]
+    targets: dict[str, Tensor] = field(default_factory=dict)
+    for_teacher: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass
 class Features:
-    """What the network made of an objective's views.
+    """What the network made of one view.
 
     Attributes:
-        stages: encoder output `[N, F_s, *P_s]` of every stage, the bottleneck (fused, where the network fuses it) last.
-        decoded: `[N, F_0, *P]`, decoder output before the segmentation layer, for objectives that need it.
+        encoder: output `[N, F_s, *V_s]` of every encoder stage, the bottleneck (fused, where the network fuses it) last.
+        decoder: output of each of `Needs.decoder_stages`, by the number it has there.
     """
 
-    stages: Sequence[Tensor]
-    decoded: Tensor | None = None
+    encoder: Sequence[Tensor]
+    decoder: Mapping[int, Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -80,73 +55,56 @@ class NetworkShape:
 
     Attributes:
         modalities: channel names, in order; C of them.
-        patch_size: spatial shape `*P` of the views.
+        patch_size: spatial shape `*P` of the objective's patches.
         plans_bottleneck: spatial shape of the bottleneck for the plans' own patch size.
-        stage_features: channels of every encoder stage, the bottleneck last.
-        decoder_features: channels of the decoder's last stage.
+        encoder_features: channels of every encoder stage, the bottleneck last.
     """
 
     modalities: tuple[str, ...]
     patch_size: tuple[int, ...]
     plans_bottleneck: tuple[int, ...]
-    stage_features: tuple[int, ...]
-    decoder_features: int
+    encoder_features: tuple[int, ...]
 
     @property
-    def bottleneck_features(self) -> int:
-        """Channels of the bottleneck."""
-        return self.stage_features[-1]
+    def decoder_features(self) -> tuple[int, ...]:
+        """Channels of every decoder stage, the last at full resolution."""
+        return self.encoder_features[-2::-1]
 
 
 class Objective(nn.Module, ABC):
-    """A pretext task: the views it draws from a batch, the head it needs, the loss of the views' features.
+    """A pretext task: what it needs, the views it draws from a batch, its head, the loss of the views' features.
 
     Drawing is apart from scoring, so that either can be repeated or replaced alone. The head is the module itself.
 
     Attributes:
         Settings: pydantic dataclass of its settings; `weight` (of its loss in the total, 0 switches it off) is one.
-        fewest_patients: patients it takes to learn anything.
-        views_per_patch: views it draws from each patch, for the voxel budget.
-        needs_decoder: whether it wants `Features.decoded`.
+        settings: those of the run.
         citations: the papers behind it, for the checkpoints.
     """
 
     Settings: ClassVar[type]
-    fewest_patients: ClassVar[int] = 1
-    views_per_patch: ClassVar[int]
-    needs_decoder: ClassVar[bool] = False
     citations: ClassVar[tuple[str, ...]] = ()
+    settings: Any
 
     @classmethod
-    def fewest_modalities(cls, settings: Any) -> int:
-        """Fewest channels it works with under these settings."""
-        return 2
+    @abstractmethod
+    def needs(cls, settings: Any) -> Needs:
+        """What it asks for under these settings."""
 
     @classmethod
     def check_settings(cls, settings: Any, modalities: int, stages: int) -> None:
         """Check settings against the numbers of modalities and encoder stages; raises `InputError`. By default all are possible."""
-
-    @property
-    def deepest_stage(self) -> int:
-        """The deepest encoder stage its loss reaches, counted from the bottleneck (0) upwards."""
-        return 0
 
     @abstractmethod
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
         """Draw the views of a batch; all randomness comes from `generator`, which lives on the batch's device."""
 
     @abstractmethod
-    def forward(self, features: Features, views: Views, batch: PretrainingBatch) -> ObjectiveResult:
-        """Score the features of the views."""
+    def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
+        """Score the features of the views, by the names the views have."""
 
-    def evidence(self, features: Features, views: Views, batch: PretrainingBatch) -> dict[str, Tensor]:
-        """What `summary` needs of a batch, first axis B; nothing by default."""
-        return {}
+    def after_step(self, network: nn.Module, teacher: nn.Module | None, progress: float) -> None:
+        """Called after every step that may have changed the weights; `progress` goes from 0 to 1 over the run.
 
-    def summary(self, evidence: Mapping[str, Tensor]) -> dict[str, float]:
-        """Measures that take many batches at once, from the joined `evidence`; none by default."""
-        return {}
-
-    @abstractmethod
-    def picture(self, features: Features, views: Views, batch: PretrainingBatch) -> Figure:
-        """What a person would look at to see whether the objective is learned."""
+        The place to let the teacher follow. By default nothing happens.
+        """

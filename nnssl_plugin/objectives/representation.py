@@ -4,39 +4,37 @@ import torch
 from torch import Tensor
 
 
-def alignment(first: Tensor, second: Tensor) -> Tensor:
+def alignment(first: Tensor, second: Tensor, valid: Tensor) -> Tensor:
     """Mean squared distance of positive pairs of unit vectors (Wang & Isola, ICML 2020, arXiv 2005.10242).
 
-    Shape: two `[N, D]` → scalar; 0 is perfect, 2 what unrelated vectors have.
+    Shape: two `[N, D]`, `[N]` (bool) → scalar; 0 is perfect, 2 what unrelated vectors have, NaN where nothing is valid.
     """
-    return (first - second).pow(2).sum(dim=1).mean()
+    return _mean((first - second).pow(2).sum(dim=1), valid)
 
 
-def uniformity(embeddings: Tensor, groups: Tensor) -> Tensor:
+def uniformity(embeddings: Tensor, groups: Tensor, valid: Tensor) -> Tensor:
     """Log of the mean Gaussian potential between unit vectors of different groups (Wang & Isola, section 4).
 
-    Shape: `[N, D]` and `[N]` → scalar ≤ 0; 0 is a collapse. 0 too where there is only one group.
+    Shape: `[N, D]`, `[N]`, `[N]` (bool) → scalar ≤ 0; 0 is a collapse. NaN where there are no two groups.
     """
-    different = groups[:, None] != groups[None, :]
-    potential = torch.exp(-2 * torch.cdist(embeddings, embeddings).pow(2))
-    return (
-        torch.log((potential * different).sum().clamp(min=1e-12) / different.sum())
-        if different.any()
-        else (embeddings.new_zeros(()))
-    )
+    counted = (groups[:, None] != groups[None, :]) & valid[:, None] & valid[None, :]
+    return torch.log(_mean(torch.exp(-2 * torch.cdist(embeddings, embeddings).pow(2)), counted))
 
 
-def retrieval_top1(
-    queries: Tensor, candidates: Tensor, query_groups: Tensor, candidate_groups: Tensor
-) -> tuple[Tensor, Tensor]:
+def retrieval_top1(queries: Tensor, candidates: Tensor, groups: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     """How often the candidate nearest to a query is of the query's group, and how often a random one would be.
 
-    Shape: `[N, D]`, `[M, D]`, `[N]`, `[M]` → two scalars.
+    Shape: two `[N, D]`, `[N]`, `[N]` (bool) → two scalars; NaN where nothing is valid.
     """
-    same = query_groups[:, None] == candidate_groups[None, :]
-    nearest = (queries @ candidates.T).argmax(dim=1)
-    hit = same.gather(1, nearest[:, None]).float().mean()
-    return hit, same.float().mean()
+    same = (groups[:, None] == groups[None, :]).float()
+    nearest = (queries @ candidates.T).masked_fill(~valid[None, :], -torch.inf).argmax(dim=1)
+    hit = same.gather(1, nearest[:, None])[:, 0]
+    return _mean(hit, valid), _mean(same, valid[:, None] & valid[None, :])
+
+
+def _mean(values: Tensor, counted: Tensor) -> Tensor:
+    """Mean of the values that count, without a shape that depends on the data."""
+    return torch.where(counted, values, 0).sum() / counted.sum()
 
 
 def effective_rank(features: Tensor) -> float:

@@ -3,25 +3,19 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from matplotlib.figure import Figure
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from nnssl_plugin.data.batch import Image, PretrainingBatch
+from nnssl_plugin.data.mosaic_axes import mosaic_axes
 from nnssl_plugin.networks.contextual_fusion import ContextualFusionBlock
 from nnssl_plugin.networks.heads import mlp
-from nnssl_plugin.objectives.histogram_shortcut import block_histograms, histogram_accuracy
+from nnssl_plugin.objectives.draw import draw_one
 from nnssl_plugin.objectives.label_space import BLOCKS, is_injective, label_space, possible_labels
-from nnssl_plugin.objectives.mosaic import block_map, compose_mosaic, mosaic_axes
-from nnssl_plugin.objectives.objective import (
-    Features,
-    NetworkShape,
-    Objective,
-    ObjectiveResult,
-    PretrainingBatch,
-    Views,
-)
-from nnssl_plugin.plots.slices import show_slices
+from nnssl_plugin.objectives.mosaic import block_map, compose_mosaic
+from nnssl_plugin.objectives.needs import Needs
+from nnssl_plugin.objectives.objective import Features, NetworkShape, Objective, ObjectiveResult, Views
 from nnssl_plugin.settings.validation import STRICT
 
 
@@ -61,7 +55,6 @@ class SLeM(Objective):
     """
 
     Settings = SLeMSettings
-    views_per_patch = 1
     citations = (
         "SLeM. Journal of Computer-Aided Design & Computer Graphics, 2025, 37(3): 474-483. doi:10.3724/SP.J.1089.2023-00339",
     )
@@ -74,11 +67,17 @@ class SLeM(Objective):
         labels = label_space(settings.label_space, len(network.modalities), settings.label_count)
         self.register_buffer("labels", labels, persistent=False)
         self.injective = is_injective(settings.label_space, len(network.modalities))
-        self.fusion = ContextualFusionBlock(network.bottleneck_features, network.plans_bottleneck)
+        self.fusion = ContextualFusionBlock(network.encoder_features[-1], network.plans_bottleneck)
         axes = mosaic_axes(network.patch_size)
         grid = [2 if axis in axes else 1 for axis in range(len(network.patch_size))]
         self.pool = nn.AdaptiveAvgPool2d((2, 2)) if len(grid) == 2 else nn.AdaptiveAvgPool3d(tuple(grid))
-        self.classifier = mlp(network.bottleneck_features, network.bottleneck_features, len(network.modalities))
+        self.classifier = mlp(network.encoder_features[-1], network.encoder_features[-1], len(network.modalities))
+
+    @classmethod
+    def needs(cls, settings: SLeMSettings) -> Needs:
+        """One view of small patches of many patients."""
+        denormalized: tuple[Image, ...] = ("denormalized",) if settings.denormalization_probability > 0 else ()
+        return Needs("patients", ("augmented", *denormalized), views=1, modalities=2)
 
     @classmethod
     def check_settings(cls, settings: SLeMSettings, modalities: int, stages: int) -> None:
@@ -93,24 +92,23 @@ class SLeM(Objective):
         # same.
         valid = choices > 1
         possible |= ~valid[:, None]
-        label = torch.multinomial(possible.float(), 1, generator=generator)[:, 0]
-        return Views(
-            self._mosaic(batch, self.labels[label], generator), {"label": label, "valid": valid, "possible": possible}
-        )
+        label = draw_one(possible.float(), generator)
+        mosaic = self._mosaic(batch, self.labels[label], generator)
+        return Views({"mosaic": mosaic}, {"label": label, "valid": valid, "possible": possible})
 
     def _mosaic(self, batch: PretrainingBatch, assignment: Tensor, generator: torch.Generator) -> Tensor:
-        batch_size, channels, *patch = batch.data.shape
-        device = batch.data.device
+        images = batch.images["augmented"]
+        batch_size, channels, *patch = images.shape
+        device = images.device
         # The background differs between modalities after z-scoring: one common value instead.
         background = ~batch.foreground
-        common = (batch.data * background).sum(dim=list(range(1, batch.data.ndim))) / (
-            background.sum(dim=list(range(1, batch.data.ndim))).clamp(min=1) * channels
-        )
+        axes = list(range(1, images.ndim))
+        common = (images * background).sum(dim=axes) / (background.sum(dim=axes).clamp(min=1) * channels)
         blocks = block_map(patch, self.settings.gap, device)
-        mosaic = compose_mosaic(batch.data, assignment, blocks)
+        mosaic = compose_mosaic(images, assignment, blocks)
         if self.settings.denormalization_probability > 0:
             use = torch.rand(batch_size, BLOCKS, generator=generator, device=device)
-            other = compose_mosaic(batch.denormalized, assignment, blocks)
+            other = compose_mosaic(batch.images["denormalized"], assignment, blocks)
             mosaic = torch.where(
                 self._per_voxel(use, blocks) < self.settings.denormalization_probability, other, mosaic
             )
@@ -127,17 +125,17 @@ class SLeM(Objective):
         """`[B, 4]` values of the blocks → `[B, 1, *P]`; zero in the gap."""
         return F.pad(values, (0, 1))[:, blocks.flatten()].view(values.shape[0], 1, *blocks.shape)
 
-    def _logits(self, features: Features, views: Views) -> Tensor:
+    def logits(self, features: Mapping[str, Features], views: Views) -> Tensor:
         """`[B, K]`, −inf for a label that the case cannot show."""
-        cells = self.pool(self.fusion(features.stages[-1])).flatten(2).transpose(1, 2)
+        cells = self.pool(self.fusion(features["mosaic"].encoder[-1])).flatten(2).transpose(1, 2)
         scores = self.classifier(cells).float()
         # [B, 4, C] scores of each block's modality, looked up and summed for each label: [B, K].
         logits = scores[:, torch.arange(BLOCKS, device=scores.device), self.labels].sum(dim=2)
         return logits.masked_fill(~views.targets["possible"], -torch.inf)
 
-    def forward(self, features: Features, views: Views, batch: PretrainingBatch) -> ObjectiveResult:
+    def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
         """Cross-entropy over the label space; accuracy, of whole mosaics and of blocks, beside chance."""
-        logits = self._logits(features, views)
+        logits = self.logits(features, views)
         label, valid = views.targets["label"], views.targets["valid"].float()
         # Over all patches, as other processes divide by the same number; a case without a label adds nothing.
         loss = (F.cross_entropy(logits, label, reduction="none") * valid).mean()
@@ -155,41 +153,7 @@ class SLeM(Objective):
 
     def _block_chance(self, possible: Tensor) -> Tensor:
         """`[B]`: how many blocks two of the labels that a case can show have in common, on average."""
-        modality = F.one_hot(self.labels, len(self.modalities)).float().flatten(1)
+        modalities = torch.arange(len(self.modalities), device=possible.device)
+        modality = (self.labels[..., None] == modalities).float().flatten(1)
         frequency = possible.float() @ modality / possible.sum(dim=1, keepdim=True)
         return frequency.square().sum(dim=1) / BLOCKS
-
-    def evidence(self, features: Features, views: Views, batch: PretrainingBatch) -> dict[str, Tensor]:
-        """Histograms of the blocks of every mosaic, its label, the labels it could have, and the one the head names."""
-        blocks = block_map(batch.data.shape[2:], self.settings.gap)
-        return {
-            "histograms": block_histograms(views.images[:, 0].cpu(), batch.foreground[:, 0].cpu(), blocks),
-            "label": views.targets["label"].cpu(),
-            "possible": views.targets["possible"].cpu(),
-            "named": self._logits(features, views).argmax(dim=1).cpu(),
-            "valid": views.targets["valid"].cpu(),
-        }
-
-    def summary(self, evidence: Mapping[str, Tensor]) -> dict[str, float]:
-        """The shortcut's yardstick: how far the blocks' histograms alone get, and how much further the head."""
-        labels = self.labels.cpu()
-        histograms, label, possible, named = (
-            evidence[key][evidence["valid"]] for key in ("histograms", "label", "possible", "named")
-        )
-        accuracy = histogram_accuracy(histograms, label, possible, labels)
-        head = float((labels[named] == labels[label]).float().mean())
-        return {"histogram_block_accuracy": accuracy, "block_accuracy_beyond_histogram": head - accuracy}
-
-    def picture(self, features: Features, views: Views, batch: PretrainingBatch) -> Figure:
-        """Mosaics with true and predicted labels, block by block."""
-        predicted = self._logits(features, views).argmax(dim=1)
-
-        def name(label: Tensor) -> str:
-            return " ".join(self.modalities[i] for i in self.labels[label].tolist())
-
-        titles = [
-            f"true {name(true)}\npredicted {name(guess)}"
-            for true, guess in zip(views.targets["label"][:8], predicted[:8], strict=True)
-        ]
-        rows = list(views.images[:8, :1])
-        return show_slices(rows, [[title] for title in titles], plane=mosaic_axes(views.images.shape[2:]))

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from nnssl_plugin.errors import InputError
-
-# Keys of `presets.PRESETS`, repeated because that module is slow to import.
-PRESETS = ("slem", "contrast", "restoration", "full")
+from nnssl_plugin.planning.plans_copy import copy_plans
+from nnssl_plugin.settings.presets import PRESETS, preset_assignments
 
 
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
@@ -48,9 +47,6 @@ def copy_with_options(
     Raises:
         InputError: see `copy_plans`.
     """
-    from nnssl_plugin.planning.plans_copy import copy_plans
-    from nnssl_plugin.settings.presets import preset_assignments
-
     return copy_plans(
         plans,
         name,

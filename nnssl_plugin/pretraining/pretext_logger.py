@@ -5,9 +5,10 @@ from typing import Any
 from matplotlib.figure import Figure
 from nnunetv2.training.logging.nnunet_logger import LocalLogger
 
+from nnssl_plugin.plots.chance import CHANCE_SUFFIX
+
 # nnU-Net's own quantities that pre-training has as well.
 SHARED = ("train_losses", "val_losses", "lrs", "epoch_start_timestamps", "epoch_end_timestamps")
-CHANCE = "_chance"
 
 
 class PretextLogger(LocalLogger):
@@ -29,11 +30,13 @@ class PretextLogger(LocalLogger):
         """Curves of every loss part and metric, without augmentation and in training; chance is dotted beside them."""
         log = self.my_fantastic_logging
         figures = {"loss": {"without augmentation": log["val_losses"], "training": log["train_losses"]}}
-        for name in [key.removeprefix("val/") for key in log if key.startswith("val/") and not key.endswith(CHANCE)]:
+        for name in [
+            key.removeprefix("val/") for key in log if key.startswith("val/") and not key.endswith(CHANCE_SUFFIX)
+        ]:
             lines = {
                 "without augmentation": f"val/{name}",
                 "training": f"train/{name}",
-                "chance": f"val/{name}{CHANCE}",
+                "chance": f"val/{name}{CHANCE_SUFFIX}",
             }
             figures[name] = {label: log[key] for label, key in lines.items() if key in log}
         figures["lr"] = {"lr": log["lrs"]}

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from nnssl_plugin.export.channels import canonical_name
 from nnssl_plugin.files import read_json
 from nnssl_plugin.nnunet.dataset_json import channel_names
@@ -40,7 +42,7 @@ def case_section(
     segmentations: Mapping[str, Path],
     images: Mapping[str, Sequence[Path]],
     dataset_json: Mapping[str, Any],
-) -> str:
+) -> Markup:
     """Pictures of cases; where their images or segmentations are not at hand, a line that says so.
 
     Args:
@@ -62,14 +64,14 @@ def case_section(
                 return section(title, paragraph(f"{', '.join(cases)}. No picture: the {what}.", "soft"))
         shown.append(SegmentedCase(case, files, outlines))
     if not shown:
-        return ""
+        return Markup("")
     # What surrounds a lesion shows best on FLAIR.
     background = next((name for name in names if canonical_name(name) == "flair"), names[-1])
     figure = show_segmentations(shown, regions, background)
     return section(title, picture(figure, f"Axial slice with most of {next(iter(regions))}; outlines on {background}."))
 
 
-def run_pictures(cases: Sequence[str], title: str, results: Mapping[str, Mapping[str, Any]]) -> str:
+def run_pictures(cases: Sequence[str], title: str, results: Mapping[str, Mapping[str, Any]]) -> Markup:
     """Pictures of cases with the outlines of several runs, if their predictions are where they were evaluated.
 
     Args:

@@ -12,7 +12,7 @@ from scipy.stats import wilcoxon
 from nnssl_plugin.errors import InputError
 
 RESAMPLINGS = 10_000
-SEED = 12345
+BOOTSTRAP_SEED = 12345
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def bootstrap_interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:
     """Percentile bootstrap 95 % interval of the mean, seeded; NaN of no values."""
     if not len(values):
         return math.nan, math.nan
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
     means = rng.choice(values, (RESAMPLINGS, len(values))).mean(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)

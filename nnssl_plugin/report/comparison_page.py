@@ -1,5 +1,7 @@
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from nnssl_plugin.report.case_pictures import losses_and_gains, run_pictures
 from nnssl_plugin.report.comparison_table import Compared, comparison_table
 from nnssl_plugin.report.evaluation_table import titled
@@ -7,7 +9,7 @@ from nnssl_plugin.report.figures import strips
 from nnssl_plugin.report.page import page, paragraph, picture, section, table
 
 
-def comparison_page(compared: Sequence[Compared], cases: Sequence[str]) -> str:
+def comparison_page(compared: Sequence[Compared], cases: Sequence[str]) -> Markup:
     """A comparison (see `compare_runs`) of `cases` as a page."""
     first = compared[0].run
     whole = comparison_table(compared)

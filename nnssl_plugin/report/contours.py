@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 from matplotlib.figure import Figure
 
+from nnssl_plugin.images.image_file import read_array
+from nnssl_plugin.plots.style import shortened
+
 # Outlines from the outermost region inwards, told apart on a grey image by lightness and by hue.
-COLOURS = ("#35c4f0", "#ffd400", "#ff4f7b", "#5ee04a", "#c08cff", "#ff9a2e", "#00e0b8", "#f2f2f2")
-LONGEST_NAME = 24
+OUTLINE_COLOURS = ("#35c4f0", "#ffd400", "#ff4f7b", "#5ee04a", "#c08cff", "#ff9a2e", "#00e0b8", "#f2f2f2")
 Regions = Mapping[str, Sequence[int]]
 
 
@@ -28,7 +29,7 @@ class SegmentedCase:
 def show_segmentations(cases: Sequence[SegmentedCase], regions: Regions, background: str) -> Figure:
     """One row per case: its modalities, then `background` with the outlines of each segmentation.
 
-    The slice is the axial one in which the outermost region of the reference is largest.
+    The slice is the axial one in which the outermost region of the reference is largest; of a flat image, the only one.
 
     Args:
         cases: with the same modalities and titles.
@@ -48,7 +49,7 @@ def show_segmentations(cases: Sequence[SegmentedCase], regions: Regions, backgro
             axis.set_title(modality if row == 0 else "", fontsize=9)
         for axis, (title, volume) in zip(axes[len(images) :], segmentations.items(), strict=True):
             axis.imshow(images[background][index], cmap="gray")
-            for values, colour in zip(regions.values(), cycle(COLOURS), strict=False):
+            for values, colour in zip(regions.values(), cycle(OUTLINE_COLOURS), strict=False):
                 mask = np.isin(volume[index], values)
                 if mask.any():
                     axis.contour(mask, levels=[0.5], colors=colour, linewidths=1.2)
@@ -66,7 +67,7 @@ def show_segmentations(cases: Sequence[SegmentedCase], regions: Regions, backgro
     figure.legend(
         handles=[
             figure.axes[0].plot([], [], color=colour, label=shortened(name))[0]
-            for name, colour in zip(regions, cycle(COLOURS), strict=False)
+            for name, colour in zip(regions, cycle(OUTLINE_COLOURS), strict=False)
         ],
         loc="outside lower right",
         ncols=min(len(regions), width),
@@ -76,13 +77,12 @@ def show_segmentations(cases: Sequence[SegmentedCase], regions: Regions, backgro
     return figure
 
 
-def shortened(name: str) -> str:
-    """A name of at most `LONGEST_NAME` characters; beginnings are mostly alike."""
-    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
-
-
 def _volume(path: Path) -> npt.NDArray:
-    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    """Voxels `[slices, rows, columns]`; an image that is one voxel thick along any axis is one slice."""
+    voxels = read_array(path)
+    if voxels.ndim == 2:
+        return voxels[np.newaxis]
+    return np.moveaxis(voxels, voxels.shape.index(1), 0) if 1 in voxels.shape else voxels
 
 
 def _largest_slice(reference: npt.NDArray, values: Sequence[int]) -> int:

@@ -7,9 +7,7 @@ from nnssl_plugin.report.table_text import Table
 
 MEAN_ROW = "mean (empty in both = 1)"
 NNUNET_ROW = "mean (nnU-Net: empty in both left out)"
-UNITS = {"HD95": "mm", "Lesion-wise HD95": "mm", "ASSD": "mm", "MSSD": "mm", "RAVD": "%"}
-
-
+UNITS = {"HD95": "mm", "HD95 of voxel centres": "mm", "Lesion-wise HD95": "mm", "ASSD": "mm", "MSSD": "mm", "RAVD": "%"}
 # Of all others, more is better.
 LOWER_IS_BETTER = set(UNITS)
 

@@ -4,15 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nnssl_plugin.plots.chance import CHANCE_SUFFIX
+from nnssl_plugin.plots.style import GREY, PALETTE, plain, shortened
 from nnssl_plugin.report.comparison import RegionComparison
-from nnssl_plugin.report.contours import shortened
-
-COLOURS = ("#0b63a5", "#d1600a")
-GREY = "#8a949e"
-CHANCE = "_chance"
 
 
 def case_scores(titles: Sequence[str], compared: Sequence[RegionComparison]) -> Figure:
@@ -27,7 +23,7 @@ def case_scores(titles: Sequence[str], compared: Sequence[RegionComparison]) -> 
     for axis, one in zip(axes, compared, strict=True):
         pair = np.stack([one.second, one.first])
         axis.plot([0, 1], pair, color=GREY, linewidth=0.8, alpha=0.7, zorder=1)
-        for x, scores, colour in zip((0, 1), pair, COLOURS[::-1], strict=True):
+        for x, scores, colour in zip((0, 1), pair, PALETTE[1::-1], strict=True):
             axis.scatter(
                 np.full(len(scores), x), scores, color=colour, s=22, zorder=2, edgecolor="white", linewidth=0.6
             )
@@ -57,10 +53,10 @@ def strips(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
         for x, values in enumerate(scores.values()):
             if len(values):
                 axis.boxplot(
-                    list(values), positions=[x], widths=0.5, showfliers=False, medianprops={"color": COLOURS[1]}
+                    list(values), positions=[x], widths=0.5, showfliers=False, medianprops={"color": PALETTE[1]}
                 )
                 axis.scatter(
-                    x + rng.uniform(-0.15, 0.15, len(values)), values, color=COLOURS[0], s=12, alpha=0.6, zorder=3
+                    x + rng.uniform(-0.15, 0.15, len(values)), values, color=PALETTE[0], s=12, alpha=0.6, zorder=3
                 )
         axis.set_xticks(range(len(scores)), map(shortened, scores), rotation=25, ha="right")
         axis.set_title(label)
@@ -77,13 +73,13 @@ def pretext_curves(logging: Mapping[str, Any], steps_per_epoch: int) -> Figure:
         logging: what `PretextLogger` keeps in a checkpoint.
         steps_per_epoch: optimisation steps.
     """
-    names = [key.removeprefix("val/") for key in logging if key.startswith("val/") and key + CHANCE in logging]
+    names = [key.removeprefix("val/") for key in logging if key.startswith("val/") and key + CHANCE_SUFFIX in logging]
     figure = Figure(figsize=(3.4 * len(names), 2.9), layout="constrained")
     for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         steps = _steps(logging[f"val/{name}"], steps_per_epoch)
-        axis.plot(steps, logging[f"train/{name}"], color=COLOURS[0], label="training patches")
-        axis.plot(steps, logging[f"val/{name}"], color=COLOURS[0], alpha=0.4, label="without augmentation")
-        axis.plot(steps, logging[f"val/{name}{CHANCE}"], ":", color=GREY, label="chance")
+        axis.plot(steps, logging[f"train/{name}"], color=PALETTE[0], label="training patches")
+        axis.plot(steps, logging[f"val/{name}"], color=PALETTE[0], alpha=0.4, label="without augmentation")
+        axis.plot(steps, logging[f"val/{name}{CHANCE_SUFFIX}"], ":", color=GREY, label="chance")
         axis.set_title(name.replace("/", ": ").replace("_", " "))
         axis.set_xlabel("step")
         axis.set_ylim(bottom=0)
@@ -105,7 +101,7 @@ def finetuning_curves(runs: Mapping[str, Mapping[str, Any]], steps_per_epoch: in
         "mean_fg_dice": "pseudo-Dice (patches of test cases)",
     }
     for axis, (key, title) in zip(figure.subplots(1, 2), panels.items(), strict=True):
-        for (run, logging), colour in zip(runs.items(), COLOURS, strict=False):
+        for (run, logging), colour in zip(runs.items(), PALETTE, strict=False):
             axis.plot(_steps(logging[key], steps_per_epoch), logging[key], color=colour, label=run)
         axis.set_title(title)
         axis.set_xlabel("step")
@@ -116,12 +112,3 @@ def finetuning_curves(runs: Mapping[str, Mapping[str, Any]], steps_per_epoch: in
 
 def _steps(values: Sequence[float], steps_per_epoch: int) -> list[int]:
     return [steps_per_epoch * (epoch + 1) for epoch in range(len(values))]
-
-
-def plain(axis: Axes) -> None:
-    """The look of all figures: no frame, thin horizontal lines."""
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.tick_params(labelsize=8)
-    axis.title.set_fontsize(10)
-    axis.grid(axis="y", color="#e6eaee", linewidth=0.8)
-    axis.set_axisbelow(True)

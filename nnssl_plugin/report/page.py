@@ -1,12 +1,15 @@
-"""A page of results in one file: no scripts, nothing fetched, pictures inside."""
+"""A page of results in one file: no scripts, nothing fetched, pictures inside.
+
+What is `Markup` (MarkupSafe) is HTML and stays as it is; every other string is text and is escaped. All functions here
+return `Markup`.
+"""
 
 import base64
 import io
-import re
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 STYLE = """
@@ -30,7 +33,8 @@ section { background: #fff; border: 1px solid var(--line); border-radius: 10px; 
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .35rem .5rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; color: var(--soft); font-size: .82rem; }
-td.number, th.number { text-align: right; white-space: nowrap; }
+td.number, th.number { text-align: right; }
+td.number { white-space: nowrap; }
 code { font: .82rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
 pre { background: var(--ground); border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; overflow-x: auto; }
 figure { margin: .8rem 0 0; }
@@ -40,61 +44,75 @@ a { color: var(--accent); }
 """
 
 
-def page(title: str, subtitle: str, *parts: str) -> str:
-    """A whole page; `parts` are HTML, `title` and `subtitle` are text."""
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-    body = f'<h1>{escape(title)}</h1><p class="soft">{escape(subtitle)}</p>' + "\n".join(parts)
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n'
-        f"<body><main>{body}</main></body></html>\n"
-    )
+def page(title: str, subtitle: str, *parts: str) -> Markup:
+    """A whole page."""
+    return Markup(
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        "<title>{title}</title><style>{style}</style></head>\n"
+        '<body><main><h1>{title}</h1><p class="soft">{subtitle}</p>{parts}</main></body></html>\n'
+    ).format(title=title, style=Markup(STYLE), subtitle=subtitle, parts=joined(parts, "\n"))
 
 
-def section(title: str, *parts: str) -> str:
-    """A titled part of the page; `parts` are HTML."""
-    return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
+def joined(parts: Iterable[str], between: str = "") -> Markup:
+    """Parts of a page one after the other; `str.join` would forget which of them are HTML."""
+    return Markup(between).join(parts)
 
 
-def details(title: str, *parts: str) -> str:
-    """HTML that shows once its title is clicked."""
-    return f"<details><summary>{escape(title)}</summary>{''.join(parts)}</details>"
+def section(title: str, *parts: str) -> Markup:
+    """A titled part of the page."""
+    return Markup("<section><h2>{}</h2>{}</section>").format(title, joined(parts))
 
 
-def columns(*parts: str) -> str:
-    """HTML side by side where the window is wide enough."""
-    return f'<div class="columns">{"".join(f"<div>{part}</div>" for part in parts)}</div>'
+def details(title: str, *parts: str) -> Markup:
+    """What shows once its title is clicked."""
+    return Markup("<details><summary>{}</summary>{}</details>").format(title, joined(parts))
 
 
-def facts(values: Sequence[tuple[str, str]]) -> str:
-    """Figures that stand out, each with what it counts."""
-    cells = "".join(
-        f'<div class="fact"><b>{escape(value)}</b><span>{escape(what)}</span></div>' for value, what in values
-    )
-    return f'<div class="facts">{cells}</div>'
+def columns(*parts: str) -> Markup:
+    """Parts side by side where the window is wide enough."""
+    return Markup('<div class="columns">{}</div>').format(joined(Markup("<div>{}</div>").format(one) for one in parts))
 
 
-def paragraph(text: str, kind: str = "") -> str:
+def facts(values: Sequence[tuple[str, str]]) -> Markup:
+    """Numbers that stand out, each with what it counts."""
+    cells = (Markup('<div class="fact"><b>{}</b><span>{}</span></div>').format(value, what) for value, what in values)
+    return Markup('<div class="facts">{}</div>').format(joined(cells))
+
+
+def paragraph(text: str, kind: str = "") -> Markup:
     """Text; `kind` is `soft` or `note`."""
-    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+    return Markup('<p class="{}">{}</p>').format(kind, text) if kind else Markup("<p>{}</p>").format(text)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    """A table of text; the columns `numbers` are aligned to the right. Cells that begin with a tag are HTML."""
-
-    def cell(tag: str, column: int, text: str) -> str:
-        content = text if re.match("<[a-z]", text) else escape(text)
-        kind = ' class="number"' if column in numbers else ""
-        return f"<{tag}{kind}>{content}</{tag}>"
-
-    lines = [("th", header), *(("td", row) for row in rows)]
-    return (
-        '<div class="wide"><table>'
-        + "".join(f"<tr>{''.join(cell(tag, i, text) for i, text in enumerate(row))}</tr>" for tag, row in lines)
-        + "</table></div>"
-    )
+def code(text: str) -> Markup:
+    """A command or a name, within a line."""
+    return Markup("<code>{}</code>").format(text)
 
 
-def picture(source: Figure | Path, caption: str, width: int | None = None) -> str:
+def listing(text: str) -> Markup:
+    """Several lines of code or of a file, as they are."""
+    return Markup("<pre><code>{}</code></pre>").format(text)
+
+
+def link(target: str, text: str) -> Markup:
+    """A link to a file beside the page."""
+    return Markup('<a href="{}">{}</a>').format(target, text)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> Markup:
+    """A table; the columns `numbers` are aligned to the right."""
+
+    def line(tag: str, cells: Sequence[str]) -> Markup:
+        start = [Markup(f'<{tag} class="number">' if column in numbers else f"<{tag}>") for column in range(len(cells))]
+        return Markup("<tr>{}</tr>").format(
+            joined(opening + escape(cell) + Markup(f"</{tag}>") for opening, cell in zip(start, cells, strict=True))
+        )
+
+    lines = [line("th", header), *(line("td", row) for row in rows)]
+    return Markup('<div class="wide"><table>{}</table></div>').format(joined(lines))
+
+
+def picture(source: Figure | Path, caption: str, width: int | None = None) -> Markup:
     """A matplotlib figure or a PNG file, inside the page; `width`: most pixels it may take."""
     if isinstance(source, Path):
         png = source.read_bytes()
@@ -102,9 +120,7 @@ def picture(source: Figure | Path, caption: str, width: int | None = None) -> st
         buffer = io.BytesIO()
         source.savefig(buffer, format="png", dpi=144)
         png = buffer.getvalue()
-    data = base64.b64encode(png).decode()
-    limit = f' style="max-width: min(100%, {width}px)"' if width else ""
-    return (
-        f'<figure><img{limit} src="data:image/png;base64,{data}" alt="{escape(caption)}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
+    limit = Markup(' style="max-width: min(100%, {}px)"').format(width) if width else ""
+    return Markup(
+        '<figure><img{limit} src="data:image/png;base64,{data}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+    ).format(limit=limit, data=base64.b64encode(png).decode(), caption=caption)

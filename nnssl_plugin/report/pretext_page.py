@@ -1,105 +1,106 @@
-"""What a pre-training run learned, to look at: the page in its `validation` folder and the pictures it does not share."""
+"""What a pre-training run learned, to look at: figures, pictures and the page in its `validation` folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
-from nnssl_plugin.objectives.mosaic import mosaic_axes
-from nnssl_plugin.plots.slices import show_slices
-from nnssl_plugin.pretraining.pretext_logger import CHANCE
+from nnssl_plugin.files import write_json, write_text
+from nnssl_plugin.measures.measurements import PretextMeasurements
+from nnssl_plugin.plots.chance import CHANCE_SUFFIX
+from nnssl_plugin.plots.denormalization import plot_denormalization
+from nnssl_plugin.plots.embedding_map import plot_embedding_map
+from nnssl_plugin.plots.registry import PLOTS, caption_of
 from nnssl_plugin.report.page import page, paragraph, picture, section, table
-from nnssl_plugin.transforms.denormalization import DenormalizationSettings, DenormalizationTransform
+from nnssl_plugin.transforms.denormalization import DenormalizationTransform
 
-MODES = get_args(get_type_hints(DenormalizationSettings)["mode"])
-MOST_PATIENTS_COLOURED = 10
-
-
-def denormalization_picture(
-    transform: DenormalizationTransform, image: Tensor, foreground: Tensor, modalities: Sequence[str], patient: int
-) -> Figure:
-    """One patch before DAD, after it in every mode, and the target modality; a column per ordered pair of modalities.
-
-    Shape: `[C, *P]` and `[1, *P]` (bool), of a patch whose C modalities are all there.
-    """
-    count = len(modalities)
-    patches: dict[str, list[Tensor]] = {name: [] for name in ("source", *MODES, "target")}
-    pairs = []
-    for shift in range(1, count):
-        target = np.roll(np.arange(count), -shift)
-        drawn = transform.get_parameters(
-            image=image, segmentation=foreground.int() - 1, present=np.ones(count, dtype=bool), patient=patient
-        )
-        others = transform.statistics.patient != patient
-        donors = [np.flatnonzero(others & transform.statistics.present[:, t])[:1] for t in target]
-        drawn |= {"target": target, "donors": donors}
-        patches["source"] += list(image)
-        patches["target"] += list(image[target])
-        pairs += [f"{modalities[s]} → {modalities[t]}" for s, t in enumerate(target.tolist())]
-        for mode in MODES:
-            one = DenormalizationTransform(transform.statistics, replace(transform.settings, mode=mode))
-            patches[mode] += list(one.apply({"image": image}, **drawn)["image"])
-    rows = [torch.stack(images) for images in patches.values()]
-    titles = [[f"{pair}\n{name}" for pair in pairs] for name in patches]
-    return show_slices(rows, titles, plane=mosaic_axes(image.shape[1:]))
+CURVES = "../progress.png"
 
 
-def embedding_map(features: Tensor, patients: Sequence[int], modalities: Sequence[str]) -> Figure:
-    """The first two principal components of pooled features, coloured by patient and by modality.
+@dataclass
+class Picture:
+    """A figure of the page, its heading and what it shows."""
 
-    Shape: `[N, F]`, one row per view of one modality; `patients` and `modalities` have N entries.
-    """
-    centred = (features - features.mean(dim=0)).double().cpu()
-    _, _, axes = torch.linalg.svd(centred, full_matrices=False)
-    points = (centred @ axes[:2].T).numpy()
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    panels = figure.subplots(1, 2)
-    known = sorted(set(patients))[:MOST_PATIENTS_COLOURED]
-    groups = {
-        "patient": [(f"patient {i + 1}", np.array(patients) == p) for i, p in enumerate(known)],
-        "modality": [(name, np.array(modalities) == name) for name in dict.fromkeys(modalities)],
-    }
-    for panel, (what, members) in zip(panels, groups.items(), strict=True):
-        panel.scatter(*points.T, s=10, color="0.85")
-        for label, rows in members:
-            panel.scatter(*points[rows].T, s=18, label=label)
-        panel.set_title(f"by {what}")
-        panel.set_xlabel("first principal component")
-        panel.set_ylabel("second")
-        panel.legend(fontsize=7, ncols=2)
-    return figure
+    figure: Figure
+    title: str
+    caption: str
 
 
-def pretext_page(
-    folder: Path, title: str, summary: Mapping[str, float], pictures: Mapping[str, str], settings: str
-) -> str:
-    """HTML of the page, everything inside.
+def write_pretext_report(
+    folder: Path,
+    title: str,
+    what: str,
+    cases: int,
+    measured: PretextMeasurements,
+    modalities: Sequence[str],
+    denormalization: DenormalizationTransform,
+) -> dict[str, Any]:
+    """Write `summary.json`, the pictures and `report.html`; returns the summary.
 
     Args:
-        folder: where the pictures are.
+        folder: the run's `validation`; `progress.png` is in its parent.
         title: of the page.
-        summary: name → value; `NAME_chance` is shown beside NAME.
-        pictures: file → what it shows; files that are not there are left out.
-        settings: what ran, in a sentence.
+        what: ran, in a sentence.
+        cases: number of training cases measured on.
+        measured: what is shown.
+        modalities: channel names.
+        denormalization: of the run, for its picture.
     """
+    folder.mkdir(exist_ok=True)
+    summary = {
+        "measured_on": f"{measured.patches} unaugmented patches of {cases} training cases",
+        "mean": measured.means,
+        "effective_rank": measured.effective_rank,
+        "effective_rank_limit": measured.rank_limit,
+    }
+    write_json(summary, folder / "summary.json")
+    with torch.no_grad():
+        pictures = _pictures(measured, modalities, denormalization)
+    for name, one in pictures.items():
+        one.figure.savefig(folder / f"{name}.png", dpi=70 if name == "denormalization" else 110)
+    write_text(folder / "report.html", _page(folder, title, f"{what}; {summary['measured_on']}", summary, pictures))
+    return summary
+
+
+def _pictures(
+    measured: PretextMeasurements, modalities: Sequence[str], denormalization: DenormalizationTransform
+) -> dict[str, Picture]:
+    pictures = {
+        name: Picture(PLOTS[name](example), name.replace("_", " "), caption_of(name))
+        for name, example in measured.examples.items()
+        if name in PLOTS
+    }
+    if measured.complete is not None and len(modalities) > 1:
+        patch = measured.complete
+        pictures["denormalization"] = Picture(
+            plot_denormalization(denormalization, patch.image, patch.foreground, modalities, patch.patient),
+            "DAD",
+            "a patch before and after denormalisation, by mode and pair of modalities",
+        )
+    pictures["embedding"] = Picture(
+        plot_embedding_map(measured.features, measured.patients, measured.modalities),
+        "Features",
+        "the lowest trained stage, pooled, of one-modality views, by patient and by modality. Good features group by patient",
+    )
+    return pictures
+
+
+def _page(folder: Path, title: str, what: str, summary: Mapping[str, Any], pictures: Mapping[str, Picture]) -> str:
+    measures = {**summary["mean"], "effective rank": summary["effective_rank"]}
     rows = [
-        [name, f"{value:.4f}", f"{summary[name + CHANCE]:.4f}" if name + CHANCE in summary else ""]
-        for name, value in summary.items()
-        if not name.endswith(CHANCE)
+        [name, f"{value:.4f}", f"{measures[name + CHANCE_SUFFIX]:.4f}" if name + CHANCE_SUFFIX in measures else ""]
+        for name, value in measures.items()
+        if not name.endswith(CHANCE_SUFFIX)
     ]
-    shown = [
-        section(caption.partition(":")[0], picture(folder / file, caption))
-        for file, caption in pictures.items()
-        if (folder / file).is_file()
-    ]
+    curves = "Every loss part and measure by epoch, chance dotted"
+    shown = [section("Curves", picture(folder / CURVES, curves))] if (folder / CURVES).is_file() else []
+    shown += [section(one.title, picture(folder / f"{name}.png", one.caption)) for name, one in pictures.items()]
     return page(
         title,
         "Measured on unaugmented patches of the training images, without a label.",
-        section("Measures", paragraph(settings, "soft"), table(["measure", "value", "chance"], rows, numbers=[1, 2])),
+        section("Measures", paragraph(what, "soft"), table(["measure", "value", "chance"], rows, numbers=[1, 2])),
         *shown,
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.evaluation.metrics_version import refuse_mixed_versions
 from nnssl_plugin.files import read_json
 from nnssl_plugin.report.evaluation_table import metrics_of
 
@@ -112,10 +113,11 @@ def common_cases(runs: Sequence[RunScores], intersect: bool) -> list[str]:
         intersect: whether cases that are not in all of them are left out.
 
     Raises:
-        InputError: the runs are of different evaluations or cases, or have none in common.
+        InputError: the runs are of different evaluations, versions of the metrics or cases, or have no case in common.
     """
     results = [(run.name, file, one) for run in runs for file, one in run.seeds.items()]
     _, first_file, first = results[0]
+    refuse_mixed_versions({file: one for _, file, one in results})
     for _, file, one in results[1:]:
         for what, ours, theirs in (
             ("regions", _with_values(one), _with_values(first)),

@@ -1,18 +1,20 @@
 """Parts of a page that more than one kind of report shows."""
 
-import inspect
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nnssl_plugin.objectives.registry import OBJECTIVES
+from markupsafe import Markup
+
+from nnssl_plugin.files import read_json
+from nnssl_plugin.plots.chance import CHANCE_SUFFIX
+from nnssl_plugin.plots.registry import PLOTS, caption_of
 from nnssl_plugin.report.comparison import RegionComparison
-from nnssl_plugin.report.figures import CHANCE, case_scores, pretext_curves
-from nnssl_plugin.report.page import columns, paragraph, picture, section, table
+from nnssl_plugin.report.figures import case_scores, pretext_curves
+from nnssl_plugin.report.page import columns, joined, paragraph, picture, section, table
 
 
-def dice_section(titles: Sequence[str], compared: Sequence[RegionComparison], note: str) -> str:
+def dice_section(titles: Sequence[str], compared: Sequence[RegionComparison], note: str) -> Markup:
     """Table and figure of two runs on the same test cases.
 
     Args:
@@ -45,7 +47,7 @@ def dice_section(titles: Sequence[str], compared: Sequence[RegionComparison], no
     )
 
 
-def pretraining_section(validation: Path, logging: Mapping[str, Any], steps_per_epoch: int) -> str:
+def pretraining_section(validation: Path, logging: Mapping[str, Any], steps_per_epoch: int) -> Markup:
     """What a pre-training learned: curves, final measures and the objectives' pictures.
 
     Args:
@@ -53,22 +55,20 @@ def pretraining_section(validation: Path, logging: Mapping[str, Any], steps_per_
         logging: what `PretextLogger` keeps in a checkpoint.
         steps_per_epoch: optimisation steps.
     """
-    summary = json.loads((validation / "summary.json").read_text(encoding="utf-8"))
+    summary = read_json(validation / "summary.json")
     means, limit = summary["mean"], f"at most {summary['effective_rank_limit']}"
     rows = [
         [
             name.replace("/", ": ").replace("_", " "),
             f"{value:.3f}",
-            f"{means[name + CHANCE]:.3f}" if name + CHANCE in means else "",
+            f"{means[name + CHANCE_SUFFIX]:.3f}" if name + CHANCE_SUFFIX in means else "",
         ]
         for name, value in means.items()
-        if not name.endswith(CHANCE)
+        if not name.endswith(CHANCE_SUFFIX)
     ]
     rows.append(["effective rank of the features", f"{summary['effective_rank']:.1f}", limit])
     pictures = [
-        picture(path, f"{name}: {inspect.getdoc(OBJECTIVES[name].picture)}")
-        for name in OBJECTIVES
-        if (path := validation / f"{name}.png").is_file()
+        picture(path, f"{name}: {caption_of(name)}") for name in PLOTS if (path := validation / f"{name}.png").is_file()
     ]
     return section(
         "Pre-training",
@@ -78,9 +78,13 @@ def pretraining_section(validation: Path, logging: Mapping[str, Any], steps_per_
         ),
         picture(pretext_curves(logging, steps_per_epoch), "After each epoch; the dotted line is chance."),
         columns(
-            table(["measured at the end", "value", "chance"], rows, numbers=[1, 2])
-            + paragraph(f"On {summary['measured_on']}.", "soft")
-            + "".join(pictures[:-1]),
+            joined(
+                [
+                    table(["measured at the end", "value", "chance"], rows, numbers=[1, 2]),
+                    paragraph(f"On {summary['measured_on']}.", "soft"),
+                    *pictures[:-1],
+                ]
+            ),
             *pictures[-1:],
         ),
     )

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -48,7 +49,8 @@ class Table:
         """A pipe table."""
 
         def line(cells: Sequence[str]) -> str:
-            return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+            # Markdown takes what looks like a tag for HTML.
+            return "| " + " | ".join(re.sub(r"[|]|<(?=[a-zA-Z/!?])", r"\\\g<0>", cell) for cell in cells) + " |"
 
         rule = ["---:" if i in self.numbers else "---" for i in range(len(self.header))]
         return "\n".join([line(self.header), line(rule), *map(line, self.rows)]) + "\n"

@@ -32,7 +32,8 @@ class Device:
         """Of the commands that run on it; what the user has set of nnU-Net's own variables stays."""
         trainers = [os.environ.get(TRAINERS, ""), str(trainers_folder())]
         environment = {
-            "nnUNet_def_n_proc": "2",
+            # Each of nnU-Net's processes for writing predictions imports torch again before it does anything.
+            "nnUNet_def_n_proc": "2" if self.gpu is not None else str(min(2, self.threads)),
             **os.environ,
             TRAINERS: os.pathsep.join(dict.fromkeys(filter(None, trainers))),
             "PYTHONUNBUFFERED": "1",

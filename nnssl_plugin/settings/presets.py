@@ -8,6 +8,11 @@ PRESETS: dict[str, dict[str, float]] = {
     "slem": {"slem": 1.0},
     "contrast": {"contrastive": 1.0},
     "restoration": {"restoration": 1.0},
+    "jigen": {"jigen": 1.0},
+    "puzzle": {"puzzle": 1.0},
+    "supervoxel": {"supervoxel": 1.0},
+    "simclr": {"simclr": 1.0},
+    "mae": {"mae": 1.0},
     "full": {name: getattr(Settings().pretraining.objectives, name).weight for name in OBJECTIVES},
 }
 

@@ -4,13 +4,14 @@ import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, field, fields, is_dataclass, make_dataclass
-from typing import Annotated, Any, cast, get_args, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.objectives.registry import OBJECTIVES
+from nnssl_plugin.settings.earlier_version import finetuning_of_today
 from nnssl_plugin.settings.validation import STRICT
 from nnssl_plugin.transforms.denormalization import DenormalizationSettings
 
@@ -63,12 +64,19 @@ class PretrainingSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class FinetuningSettings:
-    """What `SSLFinetuneTrainer`, `SSLFinetuneSawtoothTrainer` and `SSLScratchTrainer` do.
+    """What `SSLFinetuneTrainer`, `SSLFinetuneSawtoothTrainer`, `SSLSelfTrainTrainer` and `SSLScratchTrainer` do.
 
-    `initial_lr`: peak learning rate of fine-tuning, reached linearly over `warmup_fraction` of the epochs, then nnU-Net's
-    polynomial decay. `segmentation_lr`: peak of the segmentation layers, which are always new; by default `initial_lr`.
-    `decoder_up_fraction`, `decoder_down_fraction`: shares of the epochs in which the sawtooth trains the decoder alone.
-    `scratch_initial_lr`: that of training from scratch, without warm-up (nnU-Net's).
+    `optimizer`: AdamW, whose norms and biases do not decay, or nnU-Net's own SGD.
+    `initial_lr`: peak learning rate, reached linearly over `warmup_fraction` of the steps, then nnU-Net's polynomial
+    decay. `segmentation_lr`: peak of the segmentation layers, which are always new; by default as the others.
+    `decoder_up_fraction`, `decoder_down_fraction`: shares of the steps in which the sawtooth trains the decoder alone.
+    `scratch_initial_lr`, `scratch_warmup_fraction`: set training from scratch apart; by default it warms up as
+    fine-tuning, to the same rate with AdamW and to nnU-Net's 0.01 with SGD.
+    `encoder_lr_factor`: of the encoder's rate in fine-tuning; 1 trains it as the decoder, 0 freezes it.
+    `ema`: share that the moving average of the weights keeps in a step; the average is what is saved. 0: none.
+    `l2_sp`: strength of the pull of loaded weights towards where they started, times the learning rate. 0: none.
+    `pseudo_labels`: id or name of a pseudo-labelled data set, for `SSLSelfTrainTrainer`, and `pseudo_labelled_share`: of
+    its cases in each batch.
     `label_fraction`: share of the fold's training patients whose labels are used, nested for one `label_seed`.
     """
 
@@ -76,12 +84,19 @@ class FinetuningSettings:
     iterations_per_epoch: Count = 250
     validation_iterations: Count = 50
     save_every: Count = 50
+    optimizer: Literal["adamw", "sgd"] = "adamw"
     initial_lr: Positive = 1e-3
-    scratch_initial_lr: Positive = 1e-2
+    scratch_initial_lr: Positive | None = None
     segmentation_lr: Positive | None = None
     warmup_fraction: Share = 0.05
+    scratch_warmup_fraction: Share | None = None
     decoder_up_fraction: Share = 0.025
     decoder_down_fraction: Share = 0.025
+    encoder_lr_factor: Share = 1.0
+    l2_sp: Annotated[float, Field(ge=0)] = 0.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    pseudo_labels: int | str | None = None
+    pseudo_labelled_share: Share = 0.5
     label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     label_seed: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0)] | None = None
@@ -114,7 +129,10 @@ def settings_from_dict(values: Mapping[str, Any]) -> Settings:
 
 def settings_from_plans(plans: Mapping[str, Any]) -> Settings:
     """The settings a plans file carries, or the defaults where it carries none."""
-    return settings_from_dict(plans.get(PLANS_KEY, {}))
+    values = plans.get(PLANS_KEY, {})
+    if isinstance(values, dict) and isinstance(values.get("finetuning"), dict):
+        values = {**values, "finetuning": finetuning_of_today(values["finetuning"])}
+    return settings_from_dict(values)
 
 
 def known_settings(prefix: str = "", section: Any = Settings) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One run of a study through nnU-Net's and the plugin's own commands: train, resume or skip, then evaluate."""
+"""One run of a study: trained by nnU-Net's own command, resumed or skipped, then scored."""
 
 import shlex
 from dataclasses import dataclass, replace
@@ -6,6 +6,8 @@ from pathlib import Path
 from time import monotonic
 
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.evaluation.evaluate_predictions import evaluate_predictions
+from nnssl_plugin.files import write_json
 from nnssl_plugin.runs.command import Display, run_command
 from nnssl_plugin.runs.device import Device
 from nnssl_plugin.runs.output import last_lines
@@ -44,7 +46,7 @@ class Places:
         return self.study / "logs" / f"{run.name}.log"
 
     def scores(self, run: Run) -> Path:
-        """What `nnssl_plugin evaluate` found."""
+        """Its scores, as `nnssl_plugin evaluate` gives them."""
         return self.study / "evaluation" / f"{run.name}.json"
 
 
@@ -92,7 +94,8 @@ def execute(
         if not is_trained(fold):
             _command(_training(run, weights, places, device), run, places, device, display)
         if not run.is_pretraining:
-            _command(_evaluation(run, places), run, places, device, display)
+            display.show("scoring the predictions")
+            _score(run, places)
     except BaseException as error:
         state = "failed" if isinstance(error, RunError | InputError) else "started"
         seconds = record.seconds + monotonic() - started
@@ -110,11 +113,13 @@ def _training(run: Run, weights: Path | None, places: Places, device: Device) ->
     return [*command, "-pretrained_weights", str(weights)] if weights else command
 
 
-def _evaluation(run: Run, places: Places) -> list[str]:
-    return [
-        *("nnssl_plugin", "evaluate", places.evaluation, str(places.fold(run) / "validation")),
-        *("-o", str(places.scores(run))),
-    ]
+def _score(run: Run, places: Places) -> None:
+    # In this process: a command of its own would take longer to start than to score, and draw a page for every run.
+    predictions = places.fold(run) / "validation"
+    results, _ = evaluate_predictions(places.evaluation, predictions, progress="")
+    if problems := results["problems"]:
+        raise RunError(f"{len(problems)} of its predictions cannot be scored, first: {problems[0]}")
+    write_json(results, places.scores(run))
 
 
 def _command(command: list[str], run: Run, places: Places, device: Device, display: Display) -> None:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from nnssl_plugin.evaluation.metrics_version import refuse_mixed_versions
 from nnssl_plugin.files import write_json, write_text
 from nnssl_plugin.report.table_text import Table
 from nnssl_plugin.study.result_tables import needed_table, reached_table, result_table, short_table
@@ -23,10 +24,11 @@ def render(folder: Path) -> str:
         The main table as text, and where the rest is.
 
     Raises:
-        InputError: the folder is not a study's.
+        InputError: the folder is not a study's, or its runs were scored by different versions of the metrics.
     """
     study = read_study(folder)
     results = read_results(folder, study["runs"])
+    refuse_mixed_versions({folder / "evaluation" / f"{name}.json": one for name, one in results.items()})
     cells = summarise(study, results)
     tables = {
         "results": result_table(cells),

@@ -1,14 +1,15 @@
 """The page of a study: results, curves, cases and runs, made of what is in the study's folder."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from nnssl_plugin.files import read_json
 from nnssl_plugin.report.case_pictures import losses_and_gains, run_pictures
 from nnssl_plugin.report.figures import strips
-from nnssl_plugin.report.page import details, page, paragraph, picture, section, table
+from nnssl_plugin.report.page import details, joined, listing, page, paragraph, picture, section, table
 from nnssl_plugin.report.table_text import Table
 from nnssl_plugin.runs.output import clock
 from nnssl_plugin.study.choice import choice_table
@@ -79,12 +80,11 @@ def study_page(
     parts.append(_runs(folder, study))
     declaration = folder / "study.yaml"
     if declaration.is_file():
-        source = escape(declaration.read_text(encoding="utf-8"))
-        parts.append(section("The study file", f"<pre><code>{source}</code></pre>"))
+        parts.append(section("The study file", listing(declaration.read_text(encoding="utf-8"))))
     return page(f"Study {study['name']}", f"{study['dataset']}, {study['configuration']}", *parts)
 
 
-def _results(cells: Sequence[Cell], whole: Table) -> str:
+def _results(cells: Sequence[Cell], whole: Table) -> Markup:
     shown = short_table(cells)
     fewest = min((len(cell.difference.draws) for cell in cells if cell.difference), default=0)
     pretrainings = min((len(cell.difference.pretrainings) for cell in cells if cell.difference), default=0)
@@ -111,7 +111,7 @@ def _results(cells: Sequence[Cell], whole: Table) -> str:
     )
 
 
-def _cases(study: dict[str, Any], results: Mapping[str, Any]) -> str:
+def _cases(study: dict[str, Any], results: Mapping[str, Any]) -> Markup:
     """Dice of every case, and pictures of where the study's first recipe loses and gains most against its control."""
     runs = [run for run in study["runs"] if run["name"] in results]
     regions = list(next(iter(results.values()))["regions"])
@@ -131,11 +131,12 @@ def _cases(study: dict[str, Any], results: Mapping[str, Any]) -> str:
                 ours, theirs = results[run["name"]], results[control["name"]]
                 shown = losses_and_gains(ours["cases"], theirs["cases"], regions[0])
                 title = f"Where {run['name']} loses and gains most against {control['recipe']}"
-                return "".join(parts) + run_pictures(shown, title, {control["recipe"]: theirs, method_title(run): ours})
-    return "".join(parts)
+                pictures = run_pictures(shown, title, {control["recipe"]: theirs, method_title(run): ours})
+                return joined([*parts, pictures])
+    return joined(parts)
 
 
-def _runs(folder: Path, study: dict[str, Any]) -> str:
+def _runs(folder: Path, study: dict[str, Any]) -> Markup:
     rows, hours = [], {"pre-training": 0.0, "fine-tuning and scratch": 0.0}
     for run in study["runs"]:
         path = folder / "runs" / f"{run['name']}.json"

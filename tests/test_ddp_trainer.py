@@ -1,0 +1,126 @@
+"""`SSLPretrainTrainer` trained by two processes on the CPU (Gloo)."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nnssl_plugin.nnunet.trainers_folder import trainers_folder
+from nnssl_plugin.objectives.registry import OBJECTIVES
+from tests.synthetic import NAME, make_plans, write_dataset
+
+EPOCHS = 3
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two processes have trained, stopped and resumed here."""
+    folder = tmp_path_factory.mktemp("ddp")
+    settings = {
+        "epochs": EPOCHS,
+        "iterations_per_epoch": 3,
+        "validation_iterations": 2,
+        "save_every": 1,
+        # As many as the fold's training patients: each process has two of its own.
+        "patients_per_step": 4,
+        "objectives": {name: {"weight": 1} for name in OBJECTIVES},
+    }
+    plans = make_plans({"pretraining": settings})
+    plans["configurations"]["3d_fullres"]["batch_size"] = 4
+    write_dataset(folder, plans)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.ddp_trainer_worker", str(rank), "2", folder / "meet", folder],
+            cwd=Path(__file__).parents[1],
+            env={
+                **os.environ,
+                "nnUNet_raw": str(folder),
+                "nnUNet_preprocessed": str(folder / "nnUNet_preprocessed"),
+                "nnUNet_results": str(folder / f"results{rank}"),
+                "nnUNet_extTrainer": str(trainers_folder()),
+                "nnUNet_n_proc_DA": "0",
+            },
+            stdout=(folder / f"log{rank}.txt").open("w"),
+            stderr=subprocess.STDOUT,
+        )
+        for rank in (0, 1)
+    ]
+    codes = [process.wait(timeout=300) for process in processes]
+    assert codes == [0, 0], "\n".join((folder / f"log{rank}.txt").read_text()[-3000:] for rank in (0, 1))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def outcomes(root: Path) -> list[dict[str, Any]]:
+    return [torch.load(root / f"outcome{rank}.pt", weights_only=False) for rank in (0, 1)]
+
+
+def test_gradients_are_those_of_one_process_with_the_joined_batch(outcomes: list[dict[str, Any]]) -> None:
+    first, second = (outcome["one"] for outcome in outcomes)
+    joined = outcomes[0]["joined"]
+    # Unseeded: the network and the heads of process 0 are everyone's.
+    for name, value in first["weights"].items():
+        assert torch.equal(value, second["weights"][name]), name
+    assert (first["loss"] + second["loss"]) / 2 == pytest.approx(joined["loss"], rel=1e-5)
+    assert {name.split(".")[1] for name in joined["gradients"] if name.startswith("objectives.")} == set(OBJECTIVES)
+    for name, gradient in joined["gradients"].items():
+        assert torch.equal(first["gradients"][name], second["gradients"][name]), name
+        torch.testing.assert_close(
+            first["gradients"][name], gradient, rtol=1e-3, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+def test_both_processes_end_with_the_same_weights_and_losses(outcomes: list[dict[str, Any]]) -> None:
+    first, second = (outcome["run"] for outcome in outcomes)
+    assert all(map(torch.equal, first["weights"], second["weights"]))
+    assert len(first["weights"]) == 2 * 3
+    assert set(first["log"]) == set(second["log"])
+    for key, values in first["log"].items():
+        np.testing.assert_array_equal(values, second["log"][key], err_msg=key)
+
+
+def test_no_patient_is_drawn_by_both(outcomes: list[dict[str, Any]]) -> None:
+    first, second = (
+        {kind: {p for step in o["run"]["drawn"] for p in step[kind]} for kind in o["run"]["drawn"][0]} for o in outcomes
+    )
+    assert set(first) == {"plans/patient", "patients/patient"}
+    assert first["patients/patient"] | second["patients/patient"] == {0, 1, 2, 3}
+    for kind in first:
+        assert not first[kind] & (second["plans/patient"] | second["patients/patient"]), kind
+
+
+def test_a_loss_that_is_not_finite_in_one_process_is_a_step_of_none(root: Path, outcomes: list[dict[str, Any]]) -> None:
+    for outcome in outcomes:
+        run = outcome["run"]
+        assert torch.equal(run["weights"][0], run["start"]), "skipped in both"
+        assert not torch.equal(run["weights"][1], run["start"])
+        assert all(torch.isfinite(weights).all() for weights in run["weights"])
+        assert np.isfinite(run["log"]["train_losses"]).all()
+        assert np.isfinite(run["log"]["train/slem/cross_entropy"]).all()
+    assert outcomes[0]["run"]["scale"] == outcomes[1]["run"]["scale"] == 1
+    assert "skipped 1 of 3 steps: loss or gradient was not finite (slem in 1)" in (root / "log0.txt").read_text()
+
+
+def test_a_stopped_run_goes_on_from_process_0s_checkpoint(outcomes: list[dict[str, Any]]) -> None:
+    first, second = (outcome["resumed"] for outcome in outcomes)
+    assert first["device"] == second["device"] == "cpu"
+    assert (first["began"], first["ended"]) == (second["began"], second["ended"]) == (2, EPOCHS)
+    assert first["losses"][:2] == outcomes[0]["run"]["log"]["train_losses"]
+    assert first["losses"] == second["losses"]
+    assert len(first["losses"]) == EPOCHS
+    for name, value in first["weights"].items():
+        assert torch.equal(value, second["weights"][name]), name
+
+
+def test_process_0_alone_writes(root: Path) -> None:
+    written = {
+        rank: {file.name for file in (root / f"results{rank}" / NAME).rglob("*") if file.is_file()} for rank in (0, 1)
+    }
+    assert {"checkpoint_final.pth", "checkpoint_best.pth", "progress.png", "summary.json", "report.html"} <= written[0]
+    # nnU-Net writes these in every process.
+    assert written[1] == {"plans.json", "dataset.json", "dataset_fingerprint.json"}
