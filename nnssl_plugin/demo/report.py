@@ -151,9 +151,10 @@ def _test_cases(folder: Path, result: Mapping[str, Any], compared: Mapping[str, 
 
 def _commands(folder: Path, runs: list[_Trained]) -> str:
     seconds = read_json(folder / PREPARED)["seconds"]
+    side_by_side = "" if torch.cuda.is_available() else " --parallel 2"
     rows = [["the data", _code(*COMMANDS.values()), clock(seconds), _log(LOG)]]
     rows.append(
-        ["the study: all of the below", _code(f"nnssl_plugin study {STUDY_FILE} -o {STUDY} --parallel 2"), "", ""]
+        ["the study: all of the below", _code(f"nnssl_plugin study {STUDY_FILE} -o {STUDY}{side_by_side}"), "", ""]
     )
     for run in runs:
         log = f"{STUDY}/logs/{run.content['name']}.log"
