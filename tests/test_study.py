@@ -347,6 +347,14 @@ class TestDevices:
         assert run_command(["where"], tmp_path, os.environ, log, LiveLine(), cores=[core]) == 0
         assert log.read_text(encoding="utf-8").strip() == str({core})
 
+    def test_predictions_are_written_by_as_many_processes_as_there_is_room_for(self, monkeypatch) -> None:
+        """Each imports torch before it writes; what the user says counts."""
+        monkeypatch.delenv("nnUNet_def_n_proc", raising=False)
+        slots = [Device(cores=(0,)), Device(cores=(0, 1, 2)), Device("0")]
+        assert [slot.environment()["nnUNet_def_n_proc"] for slot in slots] == ["1", "2", "2"]
+        monkeypatch.setenv("nnUNet_def_n_proc", "5")
+        assert slots[0].environment()["nnUNet_def_n_proc"] == "5"
+
     def test_each_gpu_sees_one_run(self) -> None:
         from nnssl_plugin.runs.device import devices
 
