@@ -1,203 +1,24 @@
 """A study from its file to its report."""
 
-import json
 import shutil
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
-import torch
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-
-from nnssl_plugin.files import read_json
-from nnssl_plugin.nnunet.environment import check_nnunet, dataset_name, folder_of
-from nnssl_plugin.nnunet.plans_file import configuration_of, preprocessed_folder
 from nnssl_plugin.runs.device import Device
 from nnssl_plugin.runs.folder import locked_folder
 from nnssl_plugin.runs.output import LiveLine, clock
 from nnssl_plugin.runs.schedule import Task, run_tasks
-from nnssl_plugin.study.checks import check_study
-from nnssl_plugin.study.cost import remaining_seconds, seconds_per_step, steps_of
-from nnssl_plugin.study.execute import Places, execute, is_finished, made_with
-from nnssl_plugin.study.fairness import unfair_comparisons
-from nnssl_plugin.study.label_folds import study_folds
-from nnssl_plugin.study.plans_copies import install_plans, kept_epochs, make_plans
+from nnssl_plugin.study.execute import execute
+from nnssl_plugin.study.plans_copies import install_plans
 from nnssl_plugin.study.progress import InterruptedRunError, Progress
-from nnssl_plugin.study.record import FINAL, Record, check_record, is_begun, read_record
+from nnssl_plugin.study.record import is_begun
 from nnssl_plugin.study.render import render
-from nnssl_plugin.study.run import Run, runs_of
-from nnssl_plugin.study.study_file import StudyFile
+from nnssl_plugin.study.run import Run
 from nnssl_plugin.study.study_folder import write_study
-
-
-class StudyRuns:
-    """The runs of a study and what is known of them.
-
-    Args:
-        file: the study file.
-        folder: of the study.
-        slots: where runs are trained, one at a time each.
-
-    Raises:
-        InputError: the file, or what it names, is not usable.
-    """
-
-    def __init__(self, file: Path, folder: Path, slots: Sequence[Device]) -> None:
-        self.file, self.folder, self.slots = file, folder, slots
-        check_nnunet()
-        self.declared = StudyFile(file)
-        self.study = self.declared.study
-        self.dataset = dataset_name(self.study.dataset)
-        self.data = preprocessed_folder(self.dataset)
-        self.images = check_study(self.study, self.dataset, slots[0])
-        self.runs = self._runs(write=False)
-        self.plans = make_plans(self.runs, self.dataset)
-        self.steps = {run.name: steps_of(run, self.plans[run.plans]) for run in self.runs}
-        self.by_name = {run.name: run for run in self.runs}
-        self.controls = {recipe: self.study.control_of(recipe) for recipe in self.study.recipes}
-        self.unfair = unfair_comparisons(self.runs, self.controls, self.plans, self.study.configuration)
-        self.places = Places(
-            folder, folder_of("nnUNet_results"), self.dataset, self.study.configuration, self.study.evaluation
-        )
-        self.guesses: dict[str, float] = {}
-
-    def _runs(self, write: bool) -> list[Run]:
-        return runs_of(self.study, study_folds(self.declared, self.data, self.images, write))
-
-    def digest(self, run: Run) -> str:
-        """Of the content of the run's plans copy."""
-        return sha256(json.dumps(self.plans[run.plans], sort_keys=True).encode()).hexdigest()
-
-    def weights(self, run: Run) -> Path | None:
-        """That the run starts from, once its pre-training has ended."""
-        if not run.pretraining:
-            return None
-        source = self.by_name[run.pretraining]
-        kept = kept_epochs(run.pretraining_steps, self.plans[source.plans]) if run.pretraining_steps else []
-        return self.places.fold(source) / (f"checkpoint_epoch_{kept[0]}.pth" if kept else FINAL)
-
-    def finished(self) -> dict[str, Record]:
-        """Records of the runs of which nothing is left to do."""
-        records: dict[str, Record] = {}
-        for run in self.runs:
-            record = read_record(self.folder, run.name)
-            # Pre-trainings come first; what was fine-tuned from weights that are gone is looked at again.
-            if record and is_finished(run, self.places) and (not run.pretraining or run.pretraining in records):
-                records[run.name] = record
-        return records
-
-    def remaining(self) -> float | None:
-        """Seconds until all is done, as far as is known."""
-        guess = lambda run: self.guesses.get(self.shape(run))  # noqa: E731
-        return remaining_seconds(self.runs, self.steps, self.finished(), len(self.slots), guess)
-
-    def shape(self, run: Run) -> str:
-        """What decides how long a step of the run takes."""
-        return json.dumps(configuration_of(self.plans[run.plans], self.study.configuration), sort_keys=True)
-
-    def time_steps(self) -> None:
-        """Measure a step of every network that is trained."""
-        dataset_json = read_json(self.data / "dataset.json")
-        torch.set_num_threads(self.slots[0].threads)
-        for run in self.runs:
-            plans = self.plans[run.plans]
-            outputs = PlansManager(plans).get_label_manager(dataset_json).num_segmentation_heads
-            channels = len(dataset_json["channel_names"])
-            if self.shape(run) not in self.guesses:
-                self.guesses[self.shape(run)] = seconds_per_step(
-                    plans, self.study.configuration, channels, outputs, self.slots[0].name
-                )
-
-    def describe(self) -> str:
-        """The plan: every run with its state, its steps and its cases."""
-        finished = self.finished()
-        lines = [f"{self.study.name}: {self.dataset}, {self.study.configuration}, {len(self.runs)} runs"]
-        width = max(len(run.name) for run in self.runs)
-        for run in self.runs:
-            state = "finished" if run.name in finished else "to resume" if is_begun(self.places.fold(run)) else "to do"
-            of = "" if self.study.patients or run.fold == run.base_fold else f" (of {run.base_fold})"
-            fold = f"fold {run.fold}{of}"
-            cases = f"{len(run.cases)} cases{'' if run.is_pretraining else ' labelled'}"
-            lines.append(f"  {run.name:{width}}  {state:9}  {self.steps[run.name]:>7} steps  {fold}, {cases}")
-        total = sum(self.steps.values())
-        left = sum(self.steps[run.name] for run in self.runs if run.name not in finished)
-        lines += [
-            f"{method} differs from its control in more than the weights: {', '.join(differ)}"
-            for method, differ in self.unfair.items()
-        ]
-        where = [f"GPU {slot.gpu}" if slot.gpu else f"CPU, {slot.threads} threads" for slot in self.slots]
-        lines.append(f"{total} steps in all, {left} to do; on {'; '.join(where)}")
-        return "\n".join(lines)
-
-    def run(self) -> dict[str, str]:
-        """Do what is left to do; returns what went wrong, by run.
-
-        Raises:
-            InputError: something is there that the study did not make.
-        """
-        with locked_folder(self.folder, "study"):
-            for part in ("logs", "runs", "evaluation"):
-                (self.folder / part).mkdir(exist_ok=True)
-            self.runs = self._runs(write=True)
-            self.by_name = {run.name: run for run in self.runs}
-            self._check_records()
-            install_plans(self.plans, self.data)
-            self._describe_itself()
-            return self._work()
-
-    def _check_records(self) -> None:
-        for run in self.runs:
-            if run.pretraining and not is_finished(self.by_name[run.pretraining], self.places):
-                # Its weights are still to be made; the run is checked when it begins.
-                continue
-            made = made_with(run, self.digest(run), self.weights(run))
-            check_record(read_record(self.folder, run.name), made, run.name, self.places.fold(run))
-
-    def _describe_itself(self) -> None:
-        copy = self.folder / "study.yaml"
-        if not copy.exists() or not copy.samefile(self.file):
-            shutil.copyfile(self.file, copy)
-        content: dict[str, Any] = {
-            "name": self.study.name,
-            "dataset": self.dataset,
-            "configuration": self.study.configuration,
-            "evaluation": self.study.evaluation,
-            "scored": self.study.patients.scored if self.study.patients else "",
-            "controls": self.controls,
-            "differs": self.unfair,
-            "runs": [{**asdict(run), "steps": self.steps[run.name]} for run in self.runs],
-        }
-        write_study(self.folder, content)
-
-    def _work(self) -> dict[str, str]:
-        stop, live, finished = threading.Event(), LiveLine(), self.finished()
-        todo = [run for run in self.runs if run.name not in finished]
-        progress = Progress(len(self.runs), len(finished), self.remaining, stop, live)
-
-        def task(run: Run) -> Task[Device]:
-            def action(device: Device) -> None:
-                started, name = monotonic(), run.name.removeprefix(f"{self.study.name}_")
-                progress.begin(name, is_begun(self.places.fold(run)))
-                try:
-                    execute(run, self.digest(run), self.weights(run), self.places, device, progress.of(name))
-                except InterruptedRunError:
-                    raise
-                except Exception as error:
-                    progress.end(name, monotonic() - started, str(error) or type(error).__name__)
-                    raise
-                progress.end(name, monotonic() - started)
-
-            needs = (run.pretraining,) if run.pretraining and run.pretraining not in finished else ()
-            return Task(run.name, action, needs)
-
-        outcomes = run_tasks([task(run) for run in todo], self.slots, stop)
-        live.end()
-        return {name: error for name, error in outcomes.items() if error}
+from nnssl_plugin.study.study_runs import StudyRuns
 
 
 def run_study(file: Path, folder: Path, slots: Sequence[Device], dry_run: bool) -> int:
@@ -221,7 +42,9 @@ def run_study(file: Path, folder: Path, slots: Sequence[Device], dry_run: bool) 
     if dry_run:
         return 0
     try:
-        failed = runs.run()
+        with locked_folder(folder, "study"):
+            _prepare(runs)
+            failed = _work(runs)
     except KeyboardInterrupt:
         print("\nInterrupted. Start it again to continue: finished runs are kept.", file=sys.stderr)
         return 130
@@ -233,3 +56,43 @@ def run_study(file: Path, folder: Path, slots: Sequence[Device], dry_run: bool) 
         if failed:
             print(f"\n{len(failed)} of {len(runs.runs)} runs failed; start it again to retry them.", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _prepare(runs: StudyRuns) -> None:
+    """Make the study's folder, its folds and its plans copies, unless something is there that it did not make."""
+    for part in ("logs", "runs", "evaluation"):
+        (runs.folder / part).mkdir(exist_ok=True)
+    runs.declare_folds()
+    runs.check_records()
+    install_plans(runs.plans, runs.data)
+    copy = runs.folder / "study.yaml"
+    if not copy.exists() or not copy.samefile(runs.file):
+        shutil.copyfile(runs.file, copy)
+    write_study(runs.folder, runs.description())
+
+
+def _work(runs: StudyRuns) -> dict[str, str]:
+    """Train and evaluate what is left to do; returns what went wrong, by run."""
+    stop, live, finished = threading.Event(), LiveLine(), runs.finished()
+    todo = [run for run in runs.runs if run.name not in finished]
+    progress = Progress(len(runs.runs), len(finished), runs.remaining, stop, live)
+
+    def task(run: Run) -> Task[Device]:
+        def action(device: Device) -> None:
+            started, name = monotonic(), run.name.removeprefix(f"{runs.study.name}_")
+            progress.begin(name, is_begun(runs.places.fold(run)))
+            try:
+                execute(run, runs.digest(run), runs.weights(run), runs.places, device, progress.of(name))
+            except InterruptedRunError:
+                raise
+            except Exception as error:
+                progress.end(name, monotonic() - started, str(error) or type(error).__name__)
+                raise
+            progress.end(name, monotonic() - started)
+
+        needs = (run.pretraining,) if run.pretraining and run.pretraining not in finished else ()
+        return Task(run.name, action, needs)
+
+    outcomes = run_tasks([task(run) for run in todo], runs.slots, stop)
+    live.end()
+    return {name: error for name, error in outcomes.items() if error}

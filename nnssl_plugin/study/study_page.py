@@ -137,10 +137,11 @@ def _cases(study: dict[str, Any], results: Mapping[str, Any]) -> Markup:
 
 
 def _runs(folder: Path, study: dict[str, Any]) -> Markup:
-    rows = []
+    rows, hours = [], {"pre-training": 0.0, "fine-tuning and scratch": 0.0}
     for run in study["runs"]:
         path = folder / "runs" / f"{run['name']}.json"
         record = read_json(path) if path.is_file() else {}
+        hours["fine-tuning and scratch" if run["labels"] else "pre-training"] += record.get("seconds", 0.0) / 3600
         own = study["scored"] or run["fold"] == run["base_fold"]
         fold = str(run["fold"]) if own else f"{run['base_fold']} (as {run['fold']})"
         rows.append(
@@ -154,6 +155,9 @@ def _runs(folder: Path, study: dict[str, Any]) -> Markup:
                 clock(record["seconds"]) if record.get("seconds") else "",
             ]
         )
+    spent = ", ".join(f"{value:.1f} h of {what}" for what, value in hours.items())
     return section(
-        "Runs", table(["run", "trainer", "fold", "training cases", "steps", "state", "min:s"], rows, (3, 4, 6))
+        "Runs",
+        paragraph(f"One after the other they would have taken {spent}, prediction and scoring included.", "soft"),
+        table(["run", "trainer", "fold", "training cases", "steps", "state", "min:s"], rows, (3, 4, 6)),
     )
