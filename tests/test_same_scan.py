@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnssl_plugin.data.patients import DatasetCases, patients_across
 from nnssl_plugin.images.content_hash import content_hash
 from nnssl_plugin.nnunet.dataset_json import content_of, is_patient_known, side_files_of, table_row_of, without_cases
+from nnssl_plugin.nnunet.patients import DatasetCases, patients_across
 from nnssl_plugin.nnunet.same_patient import first_names
 from tests.brats_trees import SEEDS, path_of, write_case
 from tests.scans import conversion_json, dataset_json, image, run_convert, segmentation, write
