@@ -117,6 +117,17 @@ def test_one_scan_as_other_modalities_of_other_cases(source: Path, raw: Path, ca
     assert "a and b (T1 of a = FLAIR of b)" in capsys.readouterr().out
 
 
+def test_one_scan_in_many_cases(source: Path, raw: Path, capsys) -> None:
+    """An atlas, say: the cases cannot be kept apart, which is said in one line."""
+    for number in range(8):
+        labelled(source, f"case{number}")
+        write(source / f"case{number}_flair.nii.gz", image(1, "atlas"))
+    assert convert(source) == 0
+    output = capsys.readouterr().out
+    assert "case0 and case1 and case2 and case3 and case4 and 3 more (FLAIR)\n" in output
+    assert "8 unlabelled cases of 1 patients" in output
+
+
 def test_equal_segmentations_and_constant_images_are_no_identity(source: Path, raw: Path, capsys) -> None:
     for case in "ab":
         labelled(source, case)
