@@ -110,6 +110,19 @@ class TestNothingIsLost:
         with pytest.raises(InputError, match="exists; choose another id, or replace it"):
             run_convert(*arguments)
 
+    @pytest.mark.parametrize("record", ['{"digest": "1"}', "{", "[]"])
+    def test_a_data_set_of_an_older_version_or_with_a_damaged_record_is_not_taken_for_this_one(
+        self, source: Path, raw: Path, record: str
+    ) -> None:
+        pair(source, "a")
+        arguments = ("folder", "-i", source, "-d", 505, *PATTERNS)
+        assert run_convert(*arguments) == 0
+        (made,) = raw.glob("Dataset*")
+        (made / "conversion.json").write_text(record)
+        with pytest.raises(InputError, match="exists; choose another id, or replace it"):
+            run_convert(*arguments)
+        assert run_convert(*arguments, "--overwrite") == 0
+
 
 class TestInterrupted:
     """Runs of which one was interrupted before its data set was moved into place."""

@@ -10,6 +10,12 @@ from pathlib import Path
 
 import pytest
 
+import nnssl_plugin
+
+PACKAGE = Path(nnssl_plugin.__file__).parent
+# Of no room: these import nothing of ours.
+GROUND = {"nnssl_plugin.settings.validation"}
+
 
 def imported_names(tree: ast.Module, functions: bool) -> Iterator[str]:
     """Full names of what a module imports, as it is loaded or for types; what its functions import if asked for."""

@@ -9,7 +9,10 @@ import pytest
 import SimpleITK as sitk
 
 from nnssl_plugin.cli import main
+from nnssl_plugin.conversion.case import Case
+from nnssl_plugin.conversion.checked import CheckedCase
 from nnssl_plugin.conversion.scan import ImageFile
+from nnssl_plugin.conversion.work_folder import WorkFolder
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.images.dicom_series import read_slices
 from nnssl_plugin.images.image_file import read_checked_header, read_header
@@ -210,6 +213,22 @@ def test_folders_that_cannot_be_searched(source: Path, raw: Path, capsys, monkey
     monkeypatch.setattr(Path, "iterdir", lambda path: (refuse(path), iterdir(path))[1])
     with pytest.raises(InputError, match=r"nothing was written\nleft out: 1 cases\n  p1: .*Permission denied"):
         run_convert("folder", "-i", source, "-d", 506, "--modality", "T1=*/T1/")
+
+
+def test_files_that_vanish_before_they_are_read(source: Path, raw: Path, monkeypatch) -> None:
+    for case in "ab":
+        pair(source, case)
+    checked = WorkFolder.checked
+
+    def vanishing(work: WorkFolder, case: Case) -> CheckedCase | None:
+        if case.name == "a":
+            raise FileNotFoundError(2, "No such file or directory", "a_t1.nii.gz")
+        return checked(work, case)
+
+    monkeypatch.setattr(WorkFolder, "checked", vanishing)
+    assert run_convert("folder", "-i", source, "-d", 505, *PATTERNS) == 1
+    assert converted(raw) == ["b"]
+    assert "its files cannot be found any more" in left_out(raw)["a"][0]
 
 
 def test_a_file_whose_name_is_nothing_but_the_ending(source: Path, raw: Path, capsys) -> None:

@@ -119,6 +119,21 @@ def test_patients_of_the_models_are_left_out_and_incomplete_cases(folder: Path) 
     assert found.left_out == {MEASURED: 2, TRAINED: 1, INCOMPLETE: 1}
 
 
+def test_a_scan_of_a_patient_of_the_models_under_another_name(folder: Path) -> None:
+    teachers, taught = find_teachers([teacher(folder)])
+    scan = {"patient_known": False, "missing": [], "content": {"T1": "a"}}
+    file = folder / "nnUNet_preprocessed" / NAME / "dataset.json"
+    labelled = json.loads(file.read_text(encoding="utf-8"))
+    labelled["nnssl_plugin"] = {"cases": {"case05": {"patient": "case05", **scan}}}
+    file.write_text(json.dumps(labelled), encoding="utf-8")
+    shutil.rmtree(folder / "nnUNet_raw" / UNLABELLED)
+    ours = {"unlabelled": True, "cases": {"case11": {"patient": "case11", **scan}}}
+    write_raw(folder, UNLABELLED, (10, 11, 12), nnssl_plugin=ours)
+    found = find_unlabelled(UNLABELLED, teachers, taught)
+    assert sorted(found.images) == ["case10", "case12"]
+    assert found.left_out == {MEASURED: 1}
+
+
 def test_the_models_own_data_set_gives_what_no_model_saw(folder: Path) -> None:
     """As with few labels: fold 1 is a subset of fold 0's training cases, with the same validation cases."""
     file = folder / "nnUNet_preprocessed" / NAME / "splits_final.json"

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnssl_plugin.data.patients import DatasetCases, patients_across
 from nnssl_plugin.images.content_hash import content_hash
 from nnssl_plugin.nnunet.dataset_json import content_of, is_patient_known, side_files_of, table_row_of, without_cases
+from nnssl_plugin.nnunet.patients import DatasetCases, patients_across
 from nnssl_plugin.nnunet.same_patient import first_names
 from tests.brats_trees import SEEDS, path_of, write_case
 from tests.scans import conversion_json, dataset_json, image, run_convert, segmentation, write
@@ -117,12 +117,23 @@ def test_one_scan_as_other_modalities_of_other_cases(source: Path, raw: Path, ca
     assert "a and b (T1 of a = FLAIR of b)" in capsys.readouterr().out
 
 
+def test_one_scan_in_many_cases(source: Path, raw: Path, capsys) -> None:
+    """An atlas, say: the cases cannot be kept apart, which is said in one line."""
+    for number in range(8):
+        labelled(source, f"case{number}")
+        write(source / f"case{number}_flair.nii.gz", image(1, "atlas"))
+    assert convert(source) == 0
+    output = capsys.readouterr().out
+    assert "case0 and case1 and case2 and case3 and case4 and 3 more (FLAIR)\n" in output
+    assert "8 unlabelled cases of 1 patients" in output
+
+
 def test_equal_segmentations_and_constant_images_are_no_identity(source: Path, raw: Path, capsys) -> None:
     for case in "ab":
         labelled(source, case)
         write(source / f"{case}_flair.nii.gz", np.zeros_like(image()))
     assert convert(source) == 0
-    assert "WARNING" not in capsys.readouterr().out
+    assert "one scan under several names" not in capsys.readouterr().out
 
 
 def test_one_patient_in_two_releases(tmp_path: Path, raw: Path, capsys) -> None:

@@ -48,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "stands for the case name",
     )
     files.add_argument(
-        "--csv", type=Path, metavar="FILE", help="table of files: case,patient,modality,path; modality label"
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="table of files: case,patient,modality,path; modality label; further columns are kept with the case",
     )
     folder.add_argument(
         "--label", metavar="PATTERN", help='of the segmentations, like "*_seg.nii.gz"; none: unlabelled'

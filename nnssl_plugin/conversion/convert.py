@@ -97,7 +97,10 @@ def _convert(
     grids = Grids(options.resample_to, options.smallest_overlap, found.advice_on_grids)
 
     def check(case: Case) -> CheckedCase:
-        checked = work.checked(case)
+        try:
+            checked = work.checked(case)
+        except OSError as error:
+            return CheckedCase([f"its files cannot be found any more: {error}"], [], {})
         if checked is None:
             checked = check_case(case, grids)
             work.save_checked(case, checked)

@@ -49,7 +49,7 @@ def shared_scans(cases: Sequence[Case], checked: Mapping[str, CheckedCase]) -> l
         if len(names) > 1:
             same = roles[0] if len(set(roles)) == 1 else " = ".join(f"{role} of {name}" for name, role in found)
             groups[names].append(same)
-    return [f"{' and '.join(names)} ({', '.join(same)})" for names, same in sorted(groups.items())]
+    return [f"{_some(names)} ({', '.join(same)})" for names, same in sorted(groups.items())]
 
 
 def seen_in_other_datasets(
@@ -81,10 +81,14 @@ def seen_in_other_datasets(
         }
         if pairs:
             shown = ", ".join(f"{case} is {other} there" for case, other in sorted(pairs.items())[:SHOWN])
-            lines.append(
-                f"{len(pairs)} cases have scans of {path.parent.name} ({shown}{', …' if len(pairs) > SHOWN else ''})"
-            )
+            more = ", …" if len(pairs) > SHOWN else ""
+            lines.append(f"{len(pairs)} cases have scans of {path.parent.name} ({shown}{more})")
     return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    more = [f"{len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return " and ".join([*names[:SHOWN], *more])
 
 
 def _contents(case: Case, checked: Mapping[str, CheckedCase]) -> Iterator[tuple[str, str]]:

@@ -84,7 +84,7 @@ def finished_conversion(names: Sequence[tuple[int, str]], conversion: Conversion
             record = read_json(path)
         except InputError:
             continue
-        if record.get("source hash") == conversion.source_hash and _is_whole(record, raw):
+        if isinstance(record, dict) and record.get("source hash") == conversion.source_hash and _is_whole(record, raw):
             print(f"{' and '.join(record['datasets'])}: converted already from these files; nothing to do")
             return 1 if record["left out"] else 0
     return None

@@ -81,7 +81,7 @@ def natural_configuration(size: Sequence[int], spacing: Sequence[float]) -> str:
 def _labels(dataset: Dataset) -> list[str]:
     if dataset.label_scheme is None:
         return []
-    named = [f"{name} {value}" for name, value in dataset.label_scheme.labels.items() if name != "background"]
+    named = [f"{name} = {value}" for name, value in dataset.label_scheme.labels.items() if name != "background"]
     return [f"  labels: {', '.join(named)}"]
 
 

@@ -8,11 +8,11 @@ from typing import Any
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 
 from nnssl_plugin.data.case_index import CaseRecord, build_case_index
-from nnssl_plugin.data.patients import DatasetCases, not_comparable, patients_across
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.files import read_json
 from nnssl_plugin.nnunet.dataset_json import channel_names, missing_modalities
 from nnssl_plugin.nnunet.environment import dataset_name
+from nnssl_plugin.nnunet.patients import DatasetCases, not_comparable, patients_across
 from nnssl_plugin.nnunet.plans_file import plans_of, preprocessed_folder, preprocessing_by_identifier
 
 

@@ -11,6 +11,7 @@ from nnssl_plugin.errors import InputError
 from nnssl_plugin.files import read_json
 from nnssl_plugin.nnunet.dataset_json import channel_names, is_pseudo_labelled, missing_modalities, patient_of
 from nnssl_plugin.nnunet.environment import folder_of
+from nnssl_plugin.nnunet.patients import DatasetCases, patients_in_common
 from nnssl_plugin.nnunet.plans_file import preprocessed_folder
 from nnssl_plugin.pseudo_labels.teachers import Teacher
 
@@ -40,7 +41,7 @@ class UnlabelledCases:
 def find_unlabelled(dataset: str, teachers: Sequence[Teacher], taught: Mapping[str, Any]) -> UnlabelledCases:
     """Cases of a data set that no teacher was trained on or is measured on, with all modalities; its labels are not looked at.
 
-    Patients, not cases, are kept apart: by the names that the conversion recorded.
+    Patients, not cases, are kept apart: by the names and the scans that the conversion recorded.
 
     Args:
         dataset: full name.
@@ -65,11 +66,22 @@ def find_unlabelled(dataset: str, teachers: Sequence[Teacher], taught: Mapping[s
     labelled_json = read_json(preprocessed_folder(teachers[0].dataset) / "dataset.json")
     trained = {patient_of(labelled_json, case) for teacher in teachers for case in teacher.training}
     measured = {patient_of(labelled_json, case) for teacher in teachers for case in teacher.validation}
+    # By their scans, too.
+    theirs = {
+        reason: patients_in_common(
+            DatasetCases(dataset, dataset_json, tuple(images)),
+            DatasetCases(teachers[0].dataset, labelled_json, tuple(cases)),
+        )
+        for reason, cases in (
+            (MEASURED, [case for teacher in teachers for case in teacher.validation]),
+            (TRAINED, [case for teacher in teachers for case in teacher.training]),
+        )
+    }
     kept, left_out = {}, dict.fromkeys(REASONS, 0)
     for case, files in images.items():
-        if patients[case] in measured:
+        if patients[case] in measured or case in theirs[MEASURED]:
             left_out[MEASURED] += 1
-        elif patients[case] in trained:
+        elif patients[case] in trained or case in theirs[TRAINED]:
             left_out[TRAINED] += 1
         elif missing_modalities(dataset_json, case):
             left_out[INCOMPLETE] += 1

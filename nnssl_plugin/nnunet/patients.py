@@ -52,6 +52,13 @@ def patients_across(datasets: Iterable[DatasetCases]) -> dict[tuple[str, str], s
     }
 
 
+def patients_in_common(dataset: DatasetCases, others: DatasetCases) -> set[str]:
+    """Cases of a data set that are of patients of `others`, by what was said or by their scans; see `patients_across`."""
+    patients = patients_across([others, dataset])
+    theirs = {patients[others.name, case] for case in others.cases}
+    return {case for case in dataset.cases if patients[dataset.name, case] in theirs}
+
+
 def not_comparable(one: DatasetCases, other: DatasetCases) -> list[str]:
     """Case names in both data sets, where nobody can say whether they are of one patient.
 
