@@ -1,6 +1,7 @@
 """What every converter does with the cases it has found: check, write, report."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -84,7 +85,9 @@ def convert_cases(found: Findings, options: ConversionOptions) -> int:
             work.remove()
             raise
         finally:
-            lock.unlink()
+            # Some systems do not remove a file that is open.
+            with suppress(PermissionError):
+                lock.unlink()
 
 
 def _convert(
