@@ -135,6 +135,11 @@ def test_mistakes_are_named(tmp_path: Path, old: str, new: str, message: str) ->
             r"line 9: set\.0: finetuning\.epochs is given by",
         ),
         ("evaluation: regions", "evaluation: regions\nbudgets: [100, 100]", r"line 7: budgets: holds a value twice"),
+        (
+            "set: [finetuning.epochs=2]",
+            "budgets: [100]\nschedules: {warmup: {}, steep: {trainer: nnUNetTrainer_5epochs}}",
+            r"line 9: schedules\.steep\.trainer: nnUNetTrainer_5epochs has a length of its own",
+        ),
         ("--features 4 8", "--feature-maps 4 8", r"line 7: plan_options: of nnssl_plugin plan: unrecognized arguments"),
     ],
 )
@@ -143,6 +148,8 @@ def test_what_would_spoil_the_comparison_is_refused(tmp_path: Path, old: str, ne
     text = STUDY.replace(old, new)
     if new.startswith("scratch: {set"):
         text = text.replace(new, new + "}")
+    if "schedules:" in new:
+        text = text[: text.rindex("schedules:")]
     with pytest.raises(InputError, match=message):
         StudyFile(study_file(tmp_path, text))
 

@@ -12,6 +12,8 @@ from nnssl_plugin.study.declaration import Control, Labels, Recipe, Schedule, St
 Location = tuple[str | int, ...]
 Problem = tuple[Location, str]
 
+# Names of the plugin's own trainers begin so; others do not follow its settings.
+OWN_TRAINERS = "SSL"
 RESERVED_OPTIONS = {"-d", "-p", "-o", "--set", "--overwrite"}
 # Settings that the study itself gives to each run, and how it is told them.
 GIVEN = {
@@ -25,7 +27,8 @@ GIVEN = {
 
 def inconsistencies(study: Study) -> list[Problem]:
     """Every problem with its place in the file."""
-    return [*_names(study), *_patients(study), *_labels(study), *_options(study), *_settings(study)]
+    parts = (_names, _patients, _labels, _lengths, _options, _settings)
+    return [problem for part in parts for problem in part(study)]
 
 
 def _names(study: Study) -> Iterator[Problem]:
@@ -99,6 +102,17 @@ def _without_partner(study: Study, labels: Labels) -> Iterator[str]:
             yield f"{recipe} is compared with {study.control_of(recipe)}, which 'recipes' leaves out"
 
 
+def _has_budgets(study: Study) -> bool:
+    return any(budget for labels in study.labels for budget in study.budgets_of(labels))
+
+
+def _lengths(study: Study) -> Iterator[Problem]:
+    for place, section in _sections(study):
+        trainer = getattr(section, "trainer", OWN_TRAINERS)
+        if place[:1] != ("recipes",) and _has_budgets(study) and not trainer.startswith(OWN_TRAINERS):
+            yield (*place, "trainer"), f"{trainer} has a length of its own, which 'budgets' do not change"
+
+
 def _sections(study: Study) -> Iterator[tuple[Location, Study | Control | Recipe | Schedule]]:
     yield (), study
     for key, sections in (
@@ -129,7 +143,7 @@ def _options(study: Study) -> Iterator[Problem]:
 
 def _settings(study: Study) -> Iterator[Problem]:
     given = dict(GIVEN)
-    if any(budget for labels in study.labels for budget in study.budgets_of(labels)):
+    if _has_budgets(study):
         given["finetuning.epochs"] = "is given by 'budgets'"
     for place, section in _sections(study):
         for i, assignment in enumerate(section.assignments):

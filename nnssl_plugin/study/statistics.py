@@ -58,7 +58,8 @@ class Pair:
     def difference(self, cases: Sequence[Case], weights: Floats) -> Floats:
         """Ours less theirs, of each sample of the cases (`weights`: `[samples, cases]`)."""
         own = self.cases
-        columns = [i for i, case in enumerate(cases) if case in set(own)]
+        known = set(own)
+        columns = [i for i, case in enumerate(cases) if case in known]
         return self.ours.over(own, weights[:, columns]) - self.theirs.over(own, weights[:, columns])
 
 
