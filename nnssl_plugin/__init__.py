@@ -1,3 +1,3 @@
 """Self-supervised pre-training on multi-modal images for released nnU-Net."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

@@ -9,7 +9,6 @@ from nnunetv2.experiment_planning.verify_dataset_integrity import verify_labels
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
-from nnssl_plugin.commands.convert import ERAS as CHOICES
 from nnssl_plugin.conversion.brats_eras import ERAS
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.evaluation.regions import convention_from_dataset_json
@@ -59,10 +58,6 @@ def converted(raw: Path) -> Path:
 
 def told(era: str) -> tuple[str, ...]:
     return ("--era", era) if era in AMBIGUOUS else ()
-
-
-def test_the_command_knows_every_era():
-    assert tuple(ERAS) == CHOICES
 
 
 @pytest.mark.parametrize("era", ERAS)

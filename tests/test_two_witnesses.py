@@ -1,11 +1,13 @@
 """sform, qform and pixdim of a NIfTI file say where it lies: where they disagree, nobody knows, and the case is named."""
 
+import gzip
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from nnssl_plugin.errors import InputError
 from nnssl_plugin.images.nifti_header import read_nifti_header
 from tests.dicom_trees import chaos_volume, write_series
 from tests.scans import conversion_json, files_of, image, names_in, read, run_convert
@@ -142,3 +144,17 @@ def test_headers_of_both_versions_and_byte_orders(tmp_path: Path, version: type,
     assert (read_back.size, read_back.spacing) == ((2, 3, 4), (1, 0, 2)), "nothing is repaired"
     np.testing.assert_array_equal(read_back.sform, GRID)
     assert read_back.qform is None
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (gzip.compress(bytes(600))[:-12], "is truncated or damaged"),
+        (gzip.compress(bytes(np.random.default_rng(0).bytes(600)))[:50] + bytes(80), "is truncated or damaged"),
+        (gzip.compress(bytes(100)), "cannot be read"),
+    ],
+)
+def test_headers_that_cannot_be_read(tmp_path: Path, content: bytes, complaint: str) -> None:
+    (tmp_path / "a.nii.gz").write_bytes(content)
+    with pytest.raises(InputError, match=rf"a\.nii\.gz {complaint}"):
+        read_nifti_header(tmp_path / "a.nii.gz")

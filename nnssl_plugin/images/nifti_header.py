@@ -5,6 +5,7 @@ The readers of nnU-Net put 1 mm in the place of a spacing of 0, and of the two t
 """
 
 import gzip
+import zlib
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -105,5 +106,7 @@ def read_nifti_header(path: Path) -> NiftiHeader:
         spacing = tuple(float(edge) for edge in header["pixdim"][1:4])
         (sform, s_code), (qform, q_code) = header.get_sform(coded=True), header.get_qform(coded=True)
         return NiftiHeader(size, spacing, sform, qform, (int(s_code), int(q_code)))
-    except (EOFError, OSError, ValueError, HeaderDataError, nib.wrapstruct.WrapStructError) as error:
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{path} is truncated or damaged: {error}") from None
+    except (ValueError, HeaderDataError, nib.wrapstruct.WrapStructError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None

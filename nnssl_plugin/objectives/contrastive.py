@@ -25,7 +25,7 @@ class ContrastiveSettings:
     `pairs`: `cross`: two modalities; `same`: one modality twice, which one-modality data sets can have.
     """
 
-    weight: Annotated[float, Field(ge=0)] = 0.1
+    weight: Annotated[float, Field(ge=0)] = 0.0
     temperature: Annotated[float, Field(gt=0)] = 0.2
     embedding_size: Annotated[int, Field(ge=2)] = 64
     pairs: Pairs = "cross"

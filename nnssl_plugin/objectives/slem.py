@@ -32,7 +32,7 @@ class SLeMSettings:
     `denormalization_probability`: share of blocks taken from the denormalised image (DAD), for the same reason.
     """
 
-    weight: Annotated[float, Field(ge=0)] = 1.0
+    weight: Annotated[float, Field(ge=0)] = 0.0
     label_space: Literal["auto", "injective", "product", "max_hamming"] = "auto"
     label_count: Annotated[int, Field(ge=2)] | None = None
     gap: Annotated[int, Field(ge=0, le=8)] = 2

@@ -14,7 +14,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
         choices=PRESETS,
-        help="which objectives pre-train; --set goes over it. Default: those of the copied plans, or full",
+        help="which objectives pre-train; --set goes over it. Default: those of the copied plans, or restoration",
     )
     parser.add_argument(
         "--cfb", action="store_true", help="put the contextual fusion block at the bottleneck of the copy's network"

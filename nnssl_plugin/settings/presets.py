@@ -1,9 +1,8 @@
 """Recipes of pre-training by name: which objectives run, with which weights."""
 
 from nnssl_plugin.objectives.registry import OBJECTIVES
-from nnssl_plugin.settings.settings import Settings
 
-# Weight of each objective; those a preset does not name are off. `full` is the default recipe.
+# Weight of each objective; those a preset does not name are off. `restoration` is the default recipe.
 PRESETS: dict[str, dict[str, float]] = {
     "slem": {"slem": 1.0},
     "contrast": {"contrastive": 1.0},
@@ -13,7 +12,8 @@ PRESETS: dict[str, dict[str, float]] = {
     "supervoxel": {"supervoxel": 1.0},
     "simclr": {"simclr": 1.0},
     "mae": {"mae": 1.0},
-    "full": {name: getattr(Settings().pretraining.objectives, name).weight for name in OBJECTIVES},
+    "distillation": {"distillation": 1.0},
+    "full": {"slem": 1.0, "contrastive": 0.1, "restoration": 1.0},
 }
 
 
