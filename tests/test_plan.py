@@ -286,7 +286,7 @@ def test_command_says_what_will_run(planned: Path, capsys: pytest.CaptureFixture
     assert 0.5 < float(memory[3]) <= 1
     assert float(memory[4]) / float(memory[5]) == pytest.approx(float(memory[3]), abs=0.1)
     (planned / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}}))
-    command("-p", "nnUNetPlans", "-o", "One")
+    command("-p", "nnUNetPlans", "-o", "One", "--preset", "full")
     printed = capsys.readouterr().out
     assert "not possible: Dataset501_Brains has 1 modality (CT)" in printed
     assert "SSLPretrainTrainer" not in printed
@@ -316,7 +316,7 @@ def test_an_unknown_preset_is_refused(planned: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_are_settings(preset: str) -> None:
     settings = settings_with(Settings(), preset_assignments(preset)).pretraining
-    assert (settings == Settings().pretraining) == (preset == "full")
+    assert (settings == Settings().pretraining) == (preset == "restoration")
     assert active_objectives(settings)
 
 
