@@ -138,7 +138,9 @@ def test_the_whole_demo_runs_and_resumes(tmp_path: Path, capsys) -> None:
     for run in study["runs"]:
         assert not set(run["cases"]) & set(scored)
     page = (folder / REPORT).read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") >= 6
+    for title in ("Dice of the test cases", "The first 2 test cases", "Pre-training", "Fine-tuning", "What was run"):
+        assert f"<h2>{title}</h2>" in page
+    assert page.count("data:image/png;base64,") >= 5
     assert not re.search(r'(src|href)="(http|//)', page)
     assert "-pretrained_weights nnUNet_results" in page
 
