@@ -47,18 +47,21 @@ class NothingWaits(TorchDispatchMode):
         if name in ("index", "index_put", "index_put_", "_index_put_impl_"):
             masks = [index for index in args[1] if index is not None and index.dtype in (torch.bool, torch.uint8)]
             assert not masks, f"{func} with a mask waits for the device"
+        # A tensor made of a list is copied to the device, which waits for the copy.
+        assert name not in ("lift_fresh", "lift_fresh_copy"), f"{func} waits for the device"
         # Checks its weights on the host, inside the operation, where this does not see it.
         assert name != "multinomial", f"{func} waits for the device"
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("waits", ["item", "mask", "multinomial", "if"])
+@pytest.mark.parametrize("waits", ["item", "mask", "multinomial", "if", "list"])
 def test_the_check_for_waiting_finds_it(waits: str) -> None:
     x = torch.rand(5)
     with pytest.raises(AssertionError, match="waits for the device"), NothingWaits():
         {
             "item": x.sum().item,
             "mask": lambda: x[x > 0],
+            "list": lambda: torch.tensor([1.0, 2.0]),
             "multinomial": lambda: x.multinomial(1),
             "if": (x.sum() > 0).__bool__,
         }[waits]()

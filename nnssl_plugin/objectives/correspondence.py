@@ -26,9 +26,10 @@ def places_in(coordinates: Tensor, positions: Tensor) -> Tensor:
     # A crop that no voxel was read of has no such matrix; nothing of it is foreground, so its places do not count.
     inverse = torch.linalg.inv_ex(matrix)[0].nan_to_num(0.0, 0.0, 0.0)
     offset = positions.double() - origin[:, None].double()
-    voxels = torch.einsum("bij,blj->bli", inverse, offset) + torch.tensor(low, dtype=torch.double, device=offset.device)
-    span_of_crop = torch.tensor([max(size - 1, 1) for size in sizes], dtype=torch.double, device=offset.device)
-    return (2 * voxels / span_of_crop - 1).to(coordinates.dtype)
+    voxels = torch.einsum("bij,blj->bli", inverse, offset)
+    # Axis by axis with plain numbers: a tensor made of a list would be copied to the device, which waits for it.
+    places = [2 * (voxels[..., axis] + low[axis]) / max(size - 1, 1) - 1 for axis, size in enumerate(sizes)]
+    return torch.stack(places, dim=-1).to(coordinates.dtype)
 
 
 def sample(values: Tensor, places: Tensor, mode: str = "bilinear") -> Tensor:

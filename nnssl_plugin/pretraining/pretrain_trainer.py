@@ -217,6 +217,8 @@ class PretrainTrainer(nnUNetTrainer):
             self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_best.pth"))
         if (self.current_epoch + 1) % self.save_every == 0 and self.current_epoch != self.num_epochs - 1:
             self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_latest.pth"))
+        if self.current_epoch + 1 in self.settings.keep:
+            self.save_checkpoint(str(Path(self.output_folder) / f"checkpoint_epoch_{self.current_epoch + 1}.pth"))
         if self.local_rank == 0:
             self.logger.plot_progress_png(self.output_folder)
         self.current_epoch += 1
