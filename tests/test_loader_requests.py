@@ -93,13 +93,13 @@ SHARED = {"foreground", "present", "patient", "cases"}
 @pytest.mark.parametrize(
     ("settings", "images"),
     [
-        ({"restoration": {"weight": 1}}, {"plans": {"augmented"}}),
+        ({"restoration": {"weight": 1}}, {"plans": {"augmented", "clean"}}),
         ({"slem": {"weight": 1}}, {"patients": {"augmented"}}),
         ({"slem": {"weight": 1, "denormalization_probability": 0.5}}, {"patients": {"augmented", "denormalized"}}),
         ({"contrastive": {"weight": 1}}, {"patients": {"augmented", "denormalized"}}),
         (
             {"restoration": {"weight": 1}, "contrastive": {"weight": 1}},
-            {"plans": {"augmented"}, "patients": {"augmented", "denormalized"}},
+            {"plans": {"augmented", "clean"}, "patients": {"augmented", "denormalized"}},
         ),
     ],
 )
@@ -121,7 +121,7 @@ def test_a_batch_holds_what_the_objectives_ask_for_and_nothing_else(
 
 def test_two_kinds_of_patches_in_one_step(folder: Path) -> None:
     seed(0)
-    source = loader_of(folder, {})
+    source = loader_of(folder, {"restoration": {"weight": 1}, "slem": {"weight": 1}})
     batches = batches_from_loader(next(source), torch.device("cpu"))
     assert set(batches) == {"plans", "patients"}
     for kind, batch in batches.items():

@@ -4,12 +4,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from nnssl_plugin.errors import InputError
 from nnssl_plugin.objectives.registry import OBJECTIVES
-from nnssl_plugin.pretraining.active_objectives import needs_of
+from nnssl_plugin.objectives.simclr import SimCLR, SimCLRSettings
+from nnssl_plugin.objectives.supervoxel import SupervoxelSettings
+from nnssl_plugin.pretraining.active_objectives import check_objectives, needs_of
 from nnssl_plugin.pretraining.make_step import make_step
 from nnssl_plugin.pretraining.run import PretrainingRun, pretraining_run
 from nnssl_plugin.pretraining.step_budget import step_budget
@@ -54,6 +58,28 @@ def test_it_learns(run: PretrainingRun) -> None:
 def test_its_step_costs_no_more_than_a_supervised_one(run: PretrainingRun) -> None:
     assert run.budget.cost <= 1
     assert list(run.budget.kinds) == ["patients"]
+
+
+@pytest.mark.parametrize(
+    ("needs", "message"),
+    [
+        ({"encoder_stages": (-1, -9)}, r"rotation looks at encoder stages -9 .* has 3\..*objectives\.rotation"),
+        ({"encoder_stages": (0,)}, "rotation looks at encoder stages 0 "),
+        ({"decoder_stages": (-3,)}, r"rotation looks at decoder stages -3 .* has 2\."),
+        ({"neighbours": 2}, r"different neighbours \(rotation: 2, simclr: 1\).*simclr\.weight=0"),
+        ({"supervoxels": 8}, "different supervoxels .*supervoxel: 16"),
+    ],
+)
+def test_needs_that_cannot_be_met_are_refused(
+    run: PretrainingRun, monkeypatch: pytest.MonkeyPatch, needs: dict[str, Any], message: str
+) -> None:
+    active = {**run.active, "supervoxel": SupervoxelSettings(weight=1.0), "simclr": SimCLRSettings(weight=1.0)}
+    own, of_simclr = run.needs["rotation"], replace(SimCLR.needs(SimCLRSettings()), neighbours=1)
+    monkeypatch.setattr(SimCLR, "needs", lambda _: of_simclr)
+    check_objectives(active, "Dataset001", run.modalities, run.configuration)
+    monkeypatch.setattr(Rotation, "needs", lambda _: replace(own, **needs))
+    with pytest.raises(InputError, match=message):
+        check_objectives(active, "Dataset001", run.modalities, run.configuration)
 
 
 def test_its_settings_are_settings_of_the_run() -> None:

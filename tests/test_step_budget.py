@@ -19,9 +19,11 @@ PLANS: dict[str, tuple[tuple[int, ...], int, list[int], list[list[int]]]] = {
     "2d": ((128, 128), 8, [32, 64, 128, 256, 512, 512], [[1] * 2] + [[2] * 2] * 5),
 }
 RECIPES = {name: preset_assignments(name) for name in PRESETS} | {
-    "slem and contrast": ["pretraining.objectives.restoration.weight=0"],
-    "everything": [f"pretraining.objectives.{name}.weight=1" for name in ("local_contrastive", "restoration")],
+    "slem and contrast": [*preset_assignments("slem"), "pretraining.objectives.contrastive.weight=1"],
+    "everything": [*preset_assignments("full"), "pretraining.objectives.local_contrastive.weight=1"],
 }
+# Two views of the student and two of the teacher, a third each: 2.67 decoded patches for each of the plans' size.
+OF_DISTILLATION = {"128^3": ((96, 96, 96), 1), "small": ((32, 40, 32), 1), "2d": ((128, 128), 3)}
 
 
 def configuration(plans: str, residual: bool = False) -> ConfigurationManager:
@@ -54,8 +56,9 @@ def test_a_step_costs_no_more_than_a_supervised_one(recipe: str, plans: str, res
         assert all(c % s == 0 and c >= 2 * s for c, s in zip(patches.patch_size, stride, strict=True) if s > 1), kind
     if "plans" in budget.kinds:
         whole = budget.kinds["plans"]
-        assert whole.patch_size == tuple(planned.patch_size)
-        assert whole.patches == (planned.batch_size if len(budget.kinds) == 1 else planned.batch_size // 2)
+        batch_size = planned.batch_size if len(budget.kinds) == 1 else planned.batch_size // 2
+        of_plans = OF_DISTILLATION[plans] if recipe == "distillation" else (tuple(planned.patch_size), batch_size)
+        assert (whole.patch_size, whole.patches) == of_plans
     if "patients" in budget.kinds:
         assert 2 <= budget.kinds["patients"].patches <= 8
 
@@ -134,12 +137,32 @@ def test_crop_size_can_be_set_and_is_checked() -> None:
         crop([64])
     with pytest.raises(InputError, match="no room for two patients"):
         crop([1024, 1024])
+    settings = settings_of("pretraining.crop_size=[64, 64]")
+    lines = describe_budget(budget_of(configuration("2d"), settings), settings)
+    assert "crop_size [64, 64] has no effect" in "\n".join(lines)
 
 
 def test_patches_are_split_over_processes() -> None:
-    settings = settings_of("pretraining.patients_per_step=7")
+    settings = settings_of(*RECIPES["full"], "pretraining.patients_per_step=7")
     budget = budget_of(configuration("2d"), settings)
     assert {kind: p.patches for kind, p in patches_of_process(budget, 2).items()} == {"plans": 2, "patients": 3}
     assert "7 patches do not split evenly over 2 GPUs: using 6" in describe_budget(budget, settings, 2)
     with pytest.raises(InputError, match="4 patches a step cannot be split over 5 GPUs"):
         patches_of_process(budget, 5)
+
+
+@pytest.mark.parametrize("recipe", ["restoration", "distillation", "full"])
+def test_two_processes_share_plans_of_two_patches(recipe: str) -> None:
+    planned, settings = configuration("128^3"), settings_of(*RECIPES[recipe])
+    budget = step_budget(settings, needs_of(active_objectives(settings)), planned, 4, processes=2)
+    assert budget.kinds["plans"].patches == 2
+    assert budget.cost <= 1
+    assert patches_of_process(budget, 2)["plans"].patches == 1
+
+
+def test_more_processes_than_the_plans_have_patches_are_refused() -> None:
+    planned, settings = configuration("128^3"), settings_of(*RECIPES["restoration"])
+    budget = step_budget(settings, needs_of(active_objectives(settings)), planned, 4, processes=3)
+    assert budget == budget_of(planned, settings)
+    with pytest.raises(InputError, match="2 patches a step cannot be split over 3 GPUs; use at most 2"):
+        patches_of_process(budget, 3)

@@ -7,8 +7,7 @@ class DemoSize:
 
     `training`, `test`, `unlabelled`: numbers of cases. `shape`: of a phantom, in voxels of `spacing_mm`. `patch_size`:
     of the plans copies, in voxels, axes in the plans' order. `features`: of the first stage, and the most of any.
-    `pretraining_batch_size` is that of the pre-training plans; it only sets the voxel budget, which the trainer spends
-    on crops of many patients. `seed`: of phantoms, initialisation and pre-training.
+    `pretraining_batch_size` is that of the pre-training plans. `seed`: of phantoms, initialisation and pre-training.
 
     The lengths are set by the time they take, never by what the test cases gain.
     """

@@ -21,8 +21,8 @@ class Needs:
         encoder_stages: encoder stages its loss looks at, −1 the bottleneck, −2 the one above it, and so on.
         decoder_stages: decoder stages its loss looks at, −1 the last, at full resolution.
         second_crop: a second patch of the same case that overlaps the first, and the coordinates of both.
-        neighbours: slices or frames on each side of a patch; in 2d configurations only.
-        supervoxels: of every patch, as large on average as a cube of this edge in voxels; 0: none.
+        neighbours: slices or frames on each side of a patch; in 2d configurations only. One number in a run.
+        supervoxels: of every patch, as large on average as a cube of this edge in voxels; 0: none. One edge in a run.
         side_data: reads what belongs to a case beside its images, in the loader's worker processes: tensors of the same
             shapes for every case. It must be a function of a module, so that it can be sent to a worker.
         modalities: fewest modalities of a data set, and of the cases that it learns from.

@@ -45,7 +45,8 @@ def check_objectives(
             f"without; the plans describe {configuration.network_arch_class_name}"
         )
     stages = len(configuration.network_arch_init_kwargs["strides"])
-    for name, need in needs_of(active).items():
+    needs = needs_of(active)
+    for name, need in needs.items():
         if len(modalities) < need.modalities:
             raise InputError(
                 f"{dataset} has {len(modalities)} modality ({', '.join(modalities)}); the objective {name} needs "
@@ -59,6 +60,24 @@ def check_objectives(
                 f"pretraining.objectives.{name}.weight=0"
             )
         OBJECTIVES[name].check_settings(active[name], len(modalities), stages)
+        _check_stages(name, "encoder", need.encoder_stages, stages)
+        _check_stages(name, "decoder", need.decoder_stages, stages - 1)
+    for what in ("neighbours", "supervoxels"):
+        asking = {name: getattr(need, what) for name, need in needs.items() if getattr(need, what)}
+        if len(set(asking.values())) > 1:
+            raise InputError(
+                f"objectives ask for different {what} ({', '.join(f'{name}: {value}' for name, value in asking.items())}), of "
+                f"which a run has one kind: make them equal, or set pretraining.objectives.{[*asking][-1]}.weight=0"
+            )
+
+
+def _check_stages(name: str, kind: str, wanted: Sequence[int], stages: int) -> None:
+    """Check that the network has every stage wanted, −1 the last."""
+    if beyond := [stage for stage in wanted if not -stages <= stage <= -1]:
+        raise InputError(
+            f"the objective {name} looks at {kind} stages {', '.join(map(str, beyond))} (-1 is the last); the network of these "
+            f"plans has {stages}. Change pretraining.objectives.{name}, or set pretraining.objectives.{name}.weight=0"
+        )
 
 
 def check_cohort(active: Mapping[str, Any], records: Sequence[CaseRecord]) -> None:

@@ -59,7 +59,8 @@ class PretrainTrainer(nnUNetTrainer):
     ) -> None:
         settings = check_run(plans, configuration, dataset_json).pretraining
         refuse_cascade(plans, configuration)
-        self.run = pretraining_run(plans, configuration, dataset_json, settings)
+        self.world_size = dist.get_world_size() if dist.is_initialized() else 1
+        self.run = pretraining_run(plans, configuration, dataset_json, settings, self.world_size)
         super().__init__(plans, configuration, fold, dataset_json, device)
         if self.is_ddp and device.type == "cpu":
             # nnU-Net takes a GPU for granted.
@@ -75,7 +76,6 @@ class PretrainTrainer(nnUNetTrainer):
         self.enable_deep_supervision = False
         self.logger.local_logger = PretextLogger()
         self.epoch_log = EpochLog(self.logger, self.print_to_log_file)
-        self.world_size = dist.get_world_size() if self.is_ddp else 1
         self.random_state_to_restore: dict[str, Any] | None = None
         self.last_good: str | None = None
 

@@ -40,9 +40,13 @@ class PretrainingRun:
 
 
 def pretraining_run(
-    plans: Mapping[str, Any], configuration: str, dataset_json: Mapping[str, Any], settings: PretrainingSettings
+    plans: Mapping[str, Any],
+    configuration: str,
+    dataset_json: Mapping[str, Any],
+    settings: PretrainingSettings,
+    processes: int = 1,
 ) -> PretrainingRun:
-    """Work out a run.
+    """Work out a run of that many processes.
 
     Raises:
         InputError: the objectives do not fit the data set, the plans or one another; the message says what does.
@@ -52,7 +56,7 @@ def pretraining_run(
     active = active_objectives(settings)
     check_objectives(active, plans["dataset_name"], modalities, planned)
     needs = needs_of(active)
-    budget = step_budget(settings, needs, planned, len(modalities))
+    budget = step_budget(settings, needs, planned, len(modalities), processes)
     return PretrainingRun(plans, configuration, planned, modalities, settings, active, needs, budget)
 
 

@@ -64,12 +64,17 @@ class StepBudget:
 
 
 def step_budget(
-    settings: PretrainingSettings, needs: Mapping[str, Needs], configuration: ConfigurationManager, channels: int
+    settings: PretrainingSettings,
+    needs: Mapping[str, Needs],
+    configuration: ConfigurationManager,
+    channels: int,
+    processes: int = 1,
 ) -> StepBudget:
     """Patches of a run's steps, so that a step costs no more than a supervised one.
 
     Cost is the number of values in the feature maps, as nnU-Net's planner sizes a batch: of the encoder for every view, of
-    the decoder for those that it decodes.
+    the decoder for those that it decodes. Every one of `processes` gets a patch of the plans' kind where their batch size
+    allows it, if need be a smaller one.
 
     Raises:
         InputError: `pretraining.crop_size` is impossible.
@@ -83,7 +88,7 @@ def step_budget(
     spent = 0.0
     if plans:
         share = supervised * (SHARE_OF_PLANS_PATCHES if patients else 1)
-        kinds["plans"] = _plans_patches(plans, maps, share, patch, configuration.batch_size, stride)
+        kinds["plans"] = _plans_patches(plans, maps, share, patch, configuration.batch_size, stride, processes)
         spent = _cost(plans, maps, kinds["plans"])
     if patients:
         kinds["patients"] = _small_patches(patients, maps, supervised - spent, patch, stride, settings)
@@ -100,7 +105,7 @@ def patches_of_process(budget: StepBudget, world: int) -> dict[Patches, PatchBud
     fewest = min(patches.patches for patches in budget.kinds.values())
     if fewest < world:
         raise InputError(
-            f"{fewest} patches a step cannot be split over {world} GPUs; use at most {fewest} of them, or raise the batch size "
+            f"{fewest} patch{'es' * (fewest > 1)} a step cannot be split over {world} GPUs; use at most {fewest} of them, or raise the batch size "
             "of the plans (nnssl_plugin plan --batch-size)"
         )
     return {kind: PatchBudget(p.patch_size, p.patches // world) for kind, p in budget.kinds.items()}
@@ -119,6 +124,10 @@ def describe_budget(budget: StepBudget, settings: PretrainingSettings, world: in
         lines.append(
             f"pretraining.patients_per_step asks for {settings.patients_per_step} patients, there is room for "
             f"{small.patches}: using {small.patches}. A larger batch size in the plans makes room"
+        )
+    if small is None and settings.crop_size is not None:
+        lines.append(
+            f"pretraining.crop_size {settings.crop_size} has no effect: these objectives take patches of the plans' own size"
         )
     uneven = {kind: p.patches // world * world for kind, p in budget.kinds.items() if p.patches % world}
     lines += [
@@ -163,14 +172,15 @@ def _plans_patches(
     patch: Sequence[int],
     batch_size: int,
     stride: Sequence[int],
+    processes: int,
 ) -> PatchBudget:
-    """As many patches of the plans' size as there is room for, or one of the largest size for which there is."""
-    smallest = smallest_crop(patch, stride)
+    """As many patches of the plans' size as there is room for, or of the largest size with room for one per process."""
+    smallest, fewest = smallest_crop(patch, stride), min(processes, batch_size)
     for crop in sorted(crops(patch, smallest, stride), key=prod, reverse=True):
         patches = min(batch_size, floor(room / _cost(needs, maps, PatchBudget(crop, 1))))
-        if patches >= 1:
+        if patches >= fewest:
             return PatchBudget(crop, patches)
-    return PatchBudget(smallest, 1)
+    return PatchBudget(smallest, fewest)
 
 
 def _small_patches(

@@ -37,9 +37,8 @@ class PretrainingSettings:
 
     `datasets`: ids or names of further data sets, preprocessed under the same plans; patients of the fold's validation
     cases are left out.
-    `patients_per_step`: patches of different patients in a step, as far as the cohort has them and the voxel budget
-    of the plans (batch size times patch size, over every encoded view) allows.
-    `crop_size`: size of these patches in voxels; by default the largest that fits the budget.
+    `patients_per_step`: patches of different patients in a step, as far as the cohort has them and the cost of a supervised
+    step allows. `crop_size`: size of these patches in voxels; by default the largest that fits.
     `minimum_foreground`: share of foreground below which a quarter of a patch makes the patch be drawn again.
     `mirroring`: along the axes that nnU-Net mirrors; the other augmentations are always on.
     `initial_lr`, `weight_decay`: of AdamW; the rate decays as nnU-Net's.
