@@ -90,3 +90,10 @@ def test_equal_names_that_somebody_said_are_one_patient(nnunet_folders: Path) ->
         *zip(TRAINING, TRAINING, strict=True),
         ("case03", "p"),
     ]
+
+
+def test_a_record_knows_the_row_of_the_table_and_the_files_of_its_case(nnunet_folders: Path) -> None:
+    own = {"case00": {**entry("p", True, "x"), "table": {"grade": "2"}, "files": {"report": "/reports/a.txt"}}}
+    first, second = gather(nnunet_folders, own)[0]
+    assert (dict(first.table), dict(first.files)) == ({"grade": "2"}, {"report": Path("/reports/a.txt")})
+    assert (dict(second.table), dict(second.files)) == ({}, {})

@@ -1,6 +1,5 @@
 """Fine-tuning inside the real nnU-Net, on a tiny preprocessed data set: schedules, resuming, labels, inference."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint
 from nnssl_plugin.checkpoints.description import describe
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.finetuning.parameter_groups import DECODER, ENCODER, SEGMENTATION, parts_of
-from nnssl_plugin.finetuning.scheduled_trainer import ScheduledTrainer
 from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.planning.fused_network import with_contextual_fusion
 from tests.synthetic import MODALITIES, NAME, brain, make_plans, write_dataset
@@ -156,22 +154,9 @@ def test_parameter_groups_hold_every_parameter_once_with_nnunets_settings(folder
 
 
 @pytest.mark.parametrize("stop", [1, 2])
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"optimizer": "sgd"},
-        {"encoder_lr_factor": 0.1},
-        {"ema": 0.7},
-        {"l2_sp": 50.0},
-        {"l2_sp": 50.0, "ema": 0.7, "optimizer": "sgd"},
-    ],
-    ids=str,
-)
-def test_a_resumed_run_ends_with_the_weights_of_the_uninterrupted_one(
-    folder: Path, options: dict[str, Any], stop: int
-) -> None:
-    prepare(folder, **{"epochs": 3, "iterations_per_epoch": 3, **options})
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_resumed_run_ends_with_the_weights_of_the_uninterrupted_one(folder: Path, optimizer: str, stop: int) -> None:
+    prepare(folder, epochs=3, iterations_per_epoch=3, optimizer=optimizer)
     weights = weights_file(folder)
     whole = started("SSLFinetuneTrainer", weights)
     whole.run_training()
@@ -185,107 +170,8 @@ def test_a_resumed_run_ends_with_the_weights_of_the_uninterrupted_one(
     resumed.run_training()
     ended = torch.load(file, weights_only=True)
     assert all(torch.equal(value, ended["network_weights"][key]) for key, value in expected["network_weights"].items())
-    assert set(ended["nnssl_plugin"]) == {"provenance"}, "nothing is left to resume"
     losses = [content["logging"]["train_losses"] for content in (expected, ended)]
     assert losses[0] == losses[1]
-
-
-def moved(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
-
-
-@pytest.mark.parametrize("name", ["SSLFinetuneTrainer", "SSLScratchTrainer"])
-def test_the_average_is_validated_saved_and_predicted_with(
-    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prepare(folder, epochs=3, iterations_per_epoch=2, ema=0.7, optimizer="sgd", initial_lr=0.05)
-    found = started(name, weights_file(folder)) if name == "SSLFinetuneTrainer" else trainer_of(name)
-    expected, trained = moved(found.network), moved(found.network)
-    step, validate, saved = found.train_step, found.validation_step, []
-
-    def train_step(batch: dict) -> dict:
-        assert all(torch.equal(value, trained[key]) for key, value in found.network.named_parameters()), "not averaged"
-        outputs = step(batch)
-        for key, value in found.network.named_parameters():
-            trained[key] = value.detach().clone()
-            expected[key] = 0.7 * expected[key] + 0.3 * trained[key]
-        return outputs
-
-    def validation_step(batch: dict) -> dict:
-        for key, value in found.network.named_parameters():
-            assert torch.allclose(value, expected[key], atol=1e-6)
-        saved.append(True)
-        return validate(batch)
-
-    found.train_step, found.validation_step = train_step, validation_step
-    found.run_training()
-    assert len(saved) == 3
-    assert any(not torch.allclose(trained[key], expected[key], atol=1e-3) for key in trained), "the two differ"
-    file = Path(found.output_folder) / "checkpoint_final.pth"
-    weights = torch.load(file, weights_only=True)["network_weights"]
-    for key, value in expected.items():
-        assert torch.allclose(weights[key], value, atol=1e-6)
-    predictor = nnUNetPredictor(device=CPU, perform_everything_on_device=False, allow_tqdm=False)
-    predictor.initialize_from_trained_model_folder(str(file.parents[1]), (0,))
-    for key, value in predictor.network.named_parameters():
-        assert torch.allclose(value, expected[key], atol=1e-6)
-    # nnU-Net's validation, after training and with --val on a file from the middle of training.
-    used: list[dict[str, torch.Tensor]] = []
-    monkeypatch.setattr(
-        nnUNetTrainer,
-        "perform_actual_validation",
-        lambda self, save_probabilities=False: used.append(moved(self.network)),
-    )
-    best = Path(found.output_folder) / "checkpoint_best.pth"
-    for checkpoint in (None, file, best):
-        again = found if checkpoint is None else trainer(name)
-        if checkpoint is not None:
-            again.load_checkpoint(str(checkpoint))
-        again.perform_actual_validation()
-        stored = torch.load(checkpoint or file, weights_only=True)["network_weights"]
-        assert all(torch.equal(value, stored[key]) for key, value in used[-1].items())
-
-
-@pytest.mark.parametrize("name", ["SSLFinetuneTrainer", "SSLFinetuneSawtoothTrainer"])
-def test_loaded_weights_are_pulled_to_where_they_started(
-    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prepare(folder, epochs=2, iterations_per_epoch=3, l2_sp=100.0, optimizer="sgd", initial_lr=0.002)
-    found = started(name, weights_file(folder))
-    start, pulled = moved(found.network), []
-    step = ScheduledTrainer.train_step
-
-    def without_pull(self: Any, batch: dict) -> dict:
-        outputs = step(self, batch)
-        pulled.append(moved(self.network))
-        return outputs
-
-    monkeypatch.setattr(ScheduledTrainer, "train_step", without_pull)
-    after = found.train_step
-
-    def train_step(batch: dict) -> dict:
-        outputs = after(batch)
-        rates = {group["name"]: group["lr"] for group in found.optimizer.param_groups}
-        for key, value in found.network.named_parameters():
-            before = pulled[-1][key]
-            way = 0 if "seg_layers" in key else 100 * rates[ENCODER if key.startswith("encoder") else DECODER]
-            assert torch.allclose(value, before + way * (start[key] - before), atol=1e-6), key
-        return outputs
-
-    found.train_step = train_step
-    found.run_training()
-    assert len(pulled) == 6
-
-
-def test_scratch_is_pulled_nowhere(folder: Path) -> None:
-    ends = []
-    for strength in (0.0, 100.0):
-        prepare(folder, epochs=1, iterations_per_epoch=3, l2_sp=strength)
-        shutil.rmtree(folder / "nnUNet_results" / NAME, ignore_errors=True)
-        found = trainer("SSLScratchTrainer")
-        found.run_training()
-        ends.append(moved(found.network))
-    assert all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())
 
 
 @pytest.mark.parametrize("fused", [False, True])
@@ -316,17 +202,6 @@ def test_equal_rates_isolate_the_weights(folder: Path, optimizer: str) -> None:
     shape = [0.25, 0.5, 0.75, 1, *((1 - done / 16) ** 0.9 for done in range(16))]
     assert [step[DECODER] for step in rates["SSLScratchTrainer"]] == pytest.approx([0.002 * part for part in shape])
     assert [step[SEGMENTATION] for step in rates["SSLScratchTrainer"]] == pytest.approx([0.05 * part for part in shape])
-
-
-def test_encoder_factor_is_of_finetuning_alone(folder: Path) -> None:
-    prepare(folder, encoder_lr_factor=0.25, iterations_per_epoch=2)
-    for name, factor in (
-        ("SSLFinetuneTrainer", 0.25),
-        ("SSLFinetuneSawtoothTrainer", 0.25),
-        ("SSLScratchTrainer", 1),
-    ):
-        whole_network = by_step(name)[3:]
-        assert all(step[ENCODER] == pytest.approx(factor * step[DECODER]) for step in whole_network)
 
 
 def test_scratch_is_set_apart_where_asked(folder: Path) -> None:

@@ -153,14 +153,6 @@ def test_what_differs_beside_the_weights_is_said(commands: Commands, capsys) -> 
     assert "trainer" not in said["small, warmup"]
 
 
-def test_what_is_done_with_loaded_weights_alone_differs(commands: Commands, capsys) -> None:
-    """From scratch there is no encoder to go slow with, though both plans say so."""
-    run(commands, STUDY.replace("epochs=2]", "epochs=2, finetuning.encoder_lr_factor=0.1]"), dry_run=True)
-    said = [line for line in capsys.readouterr().out.splitlines() if " differs from " in line]
-    assert len(said) == 3
-    assert all("finetuning.encoder_lr_factor (0.1, 1.0)" in line for line in said)
-
-
 def test_equal_schedules_differ_in_nothing(commands: Commands, capsys) -> None:
     run(commands, STUDY, dry_run=True)
     said = [line.split(" differs")[0] for line in capsys.readouterr().out.splitlines() if " differs from " in line]

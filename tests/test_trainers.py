@@ -273,6 +273,17 @@ def test_killed_in_mid_epoch_and_continued_with_the_real_command(environment: Pa
     assert checkpoint(latest.with_name("checkpoint_final.pth"))["current_epoch"] == 3
 
 
+def test_checkpoints_are_kept_after_the_stated_epochs(environment: Path) -> None:
+    results = prepare(environment, pretraining={"epochs": 3, "keep": [1, 2]})
+    pretrain()
+    kept = {file.name: checkpoint(file)["current_epoch"] for file in output(results).glob("checkpoint_epoch_*.pth")}
+    assert kept == {"checkpoint_epoch_1.pth": 1, "checkpoint_epoch_2.pth": 2}
+    # Weights of that moment, not of the end.
+    first, last = (checkpoint(output(results) / name) for name in ("checkpoint_epoch_1.pth", "checkpoint_final.pth"))
+    key = "encoder.stages.0.0.convs.0.conv.weight"
+    assert not torch.equal(first["network_weights"][key], last["network_weights"][key])
+
+
 def test_interrupted_write_leaves_the_previous_checkpoint(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = prepare(environment)
     pretrain()

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from nnssl_plugin.nnunet.environment import check_nnunet, dataset_name, folder_of
-    from nnssl_plugin.pseudo_labels.dataset_folder import TABLE, PseudoLabelFolder, refuse_existing
+    from nnssl_plugin.pseudo_labels.dataset_folder import TABLE, PseudoLabelFolder, is_made_already
     from nnssl_plugin.pseudo_labels.ensemble import Ensemble
     from nnssl_plugin.pseudo_labels.teachers import find_teachers
     from nnssl_plugin.pseudo_labels.unlabelled_cases import find_unlabelled
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     }
     for reason, count in cases.left_out.items():
         print(f"{count} cases {reason} are left out")
-    if refuse_existing(final, made_from, args.overwrite):
+    if is_made_already(final, made_from, args.overwrite):
         print(f"{final} is already made from these models and cases: nothing to do")
         return 0
     if len(teachers) == 1:

@@ -1,21 +1,10 @@
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.finetuning.parameter_groups import ENCODER
 from nnssl_plugin.finetuning.schedules import Rates, sawtooth, sawtooth_lengths
-from nnssl_plugin.finetuning.start_weights import PullToStart
-from nnssl_plugin.finetuning.weight_average import WeightAveraging
+from nnssl_plugin.finetuning.supervised_trainer import SupervisedTrainer
 
 
-class FinetuneTrainer(WeightAveraging, PullToStart):
+class FinetuneTrainer(SupervisedTrainer):
     """Fine-tuning: warm-up to `finetuning.initial_lr`, then polynomial decay; needs `-pretrained_weights`."""
-
-    def peak_rate(self) -> float:
-        """`finetuning.initial_lr`."""
-        return self.settings.initial_lr
-
-    def learning_rates(self, step: int) -> dict[str, float]:
-        """As the control's, the encoder's times `finetuning.encoder_lr_factor`."""
-        rates = super().learning_rates(step)
-        return {**rates, ENCODER: rates[ENCODER] * self.settings.encoder_lr_factor}
 
     def check_weights(self) -> None:
         """Refuse a start without weights: it would be training from scratch in disguise."""

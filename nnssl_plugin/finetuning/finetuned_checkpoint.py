@@ -20,7 +20,6 @@ def save_finetuned(
     save: Callable[[Any], None],
     configuration: ConfigurationManager,
     provenance: Mapping[str, Any],
-    state: Mapping[str, Any],
 ) -> None:
     """Write what nnU-Net saves, whole or not at all, readable with `weights_only=True`.
 
@@ -30,13 +29,12 @@ def save_finetuned(
         configuration: a network that nnU-Net itself can build is saved as nnUNetTrainer's: predicting with it needs
             nothing of the plugin.
         provenance: what it is made of.
-        state: what our trainers need to resume beside nnU-Net's.
     """
     stream = io.BytesIO()
     save(stream)
     stream.seek(0)
     content = torch.load(stream, map_location="cpu", weights_only=False)
-    own: dict[str, Any] = {"citations": [NNUNET], PLUGIN: {"provenance": provenance, **state}}
+    own: dict[str, Any] = {"citations": [NNUNET], PLUGIN: {"provenance": provenance}}
     if configuration.network_arch_class_name.startswith(STOCK_NETWORKS):
         own["trainer_name"] = nnUNetTrainer.__name__
     save_atomically(to_plain({**content, **own}), filename)

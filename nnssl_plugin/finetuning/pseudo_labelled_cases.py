@@ -11,7 +11,7 @@ from nnssl_plugin.errors import InputError
 from nnssl_plugin.files import read_json
 from nnssl_plugin.nnunet.dataset_json import KEY, PSEUDO_LABELLED, channel_names, is_pseudo_labelled, patient_of
 from nnssl_plugin.nnunet.environment import dataset_name
-from nnssl_plugin.nnunet.patients import DatasetCases, patients_in_common
+from nnssl_plugin.nnunet.patients import DatasetCases, maybe_in_common
 from nnssl_plugin.nnunet.plans_file import plans_of, preprocessed_folder, preprocessing_by_identifier
 
 
@@ -79,10 +79,9 @@ def find_pseudo_labelled(
     if wanted not in found or prepared != listed:
         raise InputError(f"{dataset} was not preprocessed as it is now, under these plans: run {advice} --overwrite")
     _refuse_taught_on_validation(dataset, pseudo_json, plans["dataset_name"], dataset_json, training, validation)
-    of_the_fold = {patient_of(dataset_json, case) for case in (*training, *validation)}
-    seen = DatasetCases(str(plans["dataset_name"]), dataset_json, (*training, *validation))
-    common = patients_in_common(DatasetCases(dataset, pseudo_json, tuple(listed)), seen)
-    cases = tuple(sorted(case for case in listed - common if patient_of(pseudo_json, case) not in of_the_fold))
+    of_the_fold = DatasetCases(plans["dataset_name"], dataset_json, (*training, *validation))
+    common = maybe_in_common(DatasetCases(dataset, pseudo_json, tuple(listed)), of_the_fold)
+    cases = tuple(sorted(listed - common))
     if not cases:
         raise InputError(f"{dataset} has no case that is not of a patient of this fold: there is nothing to add")
     if len(cases) < len(listed):

@@ -1,4 +1,3 @@
-from abc import ABC, abstractmethod
 from typing import Any
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -10,7 +9,7 @@ from nnssl_plugin.finetuning.schedules import Rates, StepSchedule, warmup, warmu
 from nnssl_plugin.settings.settings import FinetuningSettings
 
 
-class ScheduledTrainer(nnUNetTrainer, ABC):
+class ScheduledTrainer(nnUNetTrainer):
     """nnU-Net's training step under the optimiser and the schedule of the `finetuning` settings."""
 
     settings: FinetuningSettings
@@ -22,9 +21,9 @@ class ScheduledTrainer(nnUNetTrainer, ABC):
         """Of the whole run."""
         return self.settings.epochs * self.settings.iterations_per_epoch
 
-    @abstractmethod
     def peak_rate(self) -> float:
         """Learning rate that the warm-up ends at."""
+        return self.settings.initial_lr
 
     def warmup_share(self) -> float:
         """Share of the steps over which the rate rises."""

@@ -1,10 +1,10 @@
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.finetuning.weight_average import WeightAveraging
+from nnssl_plugin.finetuning.supervised_trainer import SupervisedTrainer
 
 NNUNET_INITIAL_LR = 0.01
 
 
-class ScratchTrainer(WeightAveraging):
+class ScratchTrainer(SupervisedTrainer):
     """The control: the run of `FinetuneTrainer` from nnU-Net's initialisation, under the same optimiser and schedule.
 
     `finetuning.scratch_initial_lr` and `finetuning.scratch_warmup_fraction` set it apart.
@@ -15,12 +15,12 @@ class ScratchTrainer(WeightAveraging):
         settings = self.settings
         if settings.scratch_initial_lr is not None:
             return settings.scratch_initial_lr
-        return settings.initial_lr if settings.optimizer == "adamw" else NNUNET_INITIAL_LR
+        return super().peak_rate() if settings.optimizer == "adamw" else NNUNET_INITIAL_LR
 
     def warmup_share(self) -> float:
         """`finetuning.scratch_warmup_fraction`; by default fine-tuning's."""
         own = self.settings.scratch_warmup_fraction
-        return self.settings.warmup_fraction if own is None else own
+        return super().warmup_share() if own is None else own
 
     def check_weights(self) -> None:
         """Refuse a start with weights: it would be no control."""

@@ -2,15 +2,15 @@ from typing import Any
 
 from nnssl_plugin.checkpoints.recorded import recorded_section
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.finetuning.finetune_trainer import FinetuneTrainer
 from nnssl_plugin.finetuning.mixed_cases import MixedCases
 from nnssl_plugin.finetuning.pseudo_labelled_cases import PseudoLabelled, find_pseudo_labelled
+from nnssl_plugin.finetuning.supervised_trainer import SupervisedTrainer
 from nnssl_plugin.training.run_record import RECORD
 
 LABELS = "pseudo_labels_sha256"
 
 
-class SelfTrainTrainer(FinetuneTrainer):
+class SelfTrainTrainer(SupervisedTrainer):
     """Fine-tuning on labelled and pseudo-labelled cases (`finetuning.pseudo_labels`) at a set share of each batch.
 
     Starts from the weights of `-pretrained_weights`, or without: then it is self-training from scratch, and says so. The

@@ -1,4 +1,4 @@
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint, shareable_init_args
 from nnssl_plugin.checkpoints.provenance import provenance as provenance_of
 from nnssl_plugin.checkpoints.provenance import weights_sha256
-from nnssl_plugin.checkpoints.recorded import PLUGIN, recorded_section
+from nnssl_plugin.checkpoints.recorded import recorded_section
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.finetuning.background_plateau import LOG_KEY, plateau, predicted_foreground
 from nnssl_plugin.finetuning.finetuned_checkpoint import save_finetuned
@@ -21,7 +21,7 @@ from nnssl_plugin.training.run_record import RECORD, refuse_finished_run, refuse
 from nnssl_plugin.training.seeding import seed_everything, start_seed
 
 
-class SupervisedTrainer(ScheduledTrainer):
+class SupervisedTrainer(ScheduledTrainer, ABC):
     """nnU-Net's training with the plugin's `finetuning` settings; what fine-tuning and its control have in common.
 
     Network, loss, augmentation, step, validation and file formats are nnU-Net's. Refuses unlabelled data sets and finished
@@ -131,22 +131,13 @@ class SupervisedTrainer(ScheduledTrainer):
         )
         super().on_train_end()
 
-    # ------------------------------------------------------------ checkpoints
-
-    def state(self) -> dict[str, Any]:
-        """What resuming needs beside nnU-Net's checkpoint."""
-        return {}
-
-    def restore_state(self, state: dict[str, Any]) -> None:
-        """Undo of `state`, once nnU-Net's checkpoint is loaded."""
-
     def save_checkpoint(self, filename: str) -> None:
         """nnU-Net's checkpoint, with what it is made of, written whole or not at all."""
         save = super().save_checkpoint
         if self.local_rank != 0 or self.disable_checkpointing:
             save(filename)
             return
-        save_finetuned(filename, save, self.configuration_manager, self.provenance(), self.state())
+        save_finetuned(filename, save, self.configuration_manager, self.provenance())
 
     def load_checkpoint(self, filename_or_checkpoint: str) -> None:
         """As nnU-Net, with the settings the run was started with; it counts as resumed."""
@@ -161,7 +152,6 @@ class SupervisedTrainer(ScheduledTrainer):
                 f"{filename_or_checkpoint} holds the optimiser of another version of the plugin ({error}): go on with that "
                 "version, or train again from the start (without --c)"
             ) from error
-        self.restore_state(recorded_section(saved, PLUGIN))
         self.resumed = True
         self.initial_weights = recorded_section(self.my_init_kwargs, RECORD).get("initial_weights", "none")
 

@@ -59,6 +59,13 @@ def patients_in_common(dataset: DatasetCases, others: DatasetCases) -> set[str]:
     return {case for case in dataset.cases if patients[dataset.name, case] in theirs}
 
 
+def maybe_in_common(dataset: DatasetCases, others: DatasetCases) -> set[str]:
+    """`patients_in_common`, and the cases whose patients are only called as those of `others`: all that must be kept apart."""
+    names = {patient_of(others.description, case) for case in others.cases}
+    alike = {case for case in dataset.cases if patient_of(dataset.description, case) in names}
+    return alike | patients_in_common(dataset, others)
+
+
 def not_comparable(one: DatasetCases, other: DatasetCases) -> list[str]:
     """Case names in both data sets, where nobody can say whether they are of one patient.
 

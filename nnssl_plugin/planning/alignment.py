@@ -1,6 +1,5 @@
 """The checked wish to preprocess a data set exactly as the plans of another say."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.files import read_json
 from nnssl_plugin.nnunet.dataset_json import channel_names
 from nnssl_plugin.nnunet.environment import folder_of
 from nnssl_plugin.nnunet.plans_file import configuration_of, load_plans, preprocessed_folder
@@ -55,8 +55,8 @@ def check_alignment(pretrain: str, target: str, plans_name: str, configurations:
     plans = load_plans(target, plans_name)
     target_folder = preprocessed_folder(target)
 
-    wanted = channel_names(json.loads((target_folder / "dataset.json").read_text(encoding="utf-8")))
-    found = channel_names(json.loads((raw / "dataset.json").read_text(encoding="utf-8")))
+    wanted = channel_names(read_json(target_folder / "dataset.json"))
+    found = channel_names(read_json(raw / "dataset.json"))
     if found != wanted:
         raise InputError(
             f"channels of {pretrain} are {found}, those of {target} are {wanted}; they must be the same modalities in "

@@ -1,6 +1,5 @@
 """What the fingerprint of a pre-training data set tells about preprocessing it by the plans of its target."""
 
-import json
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerp
 from nnunetv2.utilities.dataset_name_id_conversion import convert_dataset_name_to_id
 
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.files import read_json
 from nnssl_plugin.nnunet.plans_file import configuration_of
 from nnssl_plugin.planning.alignment import Alignment
 
@@ -21,8 +21,8 @@ def fingerprint_of(alignment: Alignment, processes: int) -> dict[str, Any]:
     path = alignment.folder / "dataset_fingerprint.json"
     if path.is_file():
         try:
-            known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError:
+            known: dict[str, Any] = read_json(path)
+        except InputError:
             print(f"{path} is truncated or damaged; it is made again")
             known = {}
         if len(known.get("spacings", ())) == len(alignment.cases):
@@ -34,7 +34,7 @@ def fingerprint_of(alignment: Alignment, processes: int) -> dict[str, Any]:
             f"all labels of {alignment.pretrain} are empty, which nnU-Net cannot take a fingerprint of; the "
             "converters of nnssl_plugin write placeholder labels for unlabelled data"
         ) from None
-    fingerprint: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    fingerprint: dict[str, Any] = read_json(path)
     return fingerprint
 
 

@@ -1,11 +1,10 @@
-import json
 import shutil
 
 from nnunetv2.experiment_planning.plan_and_preprocess_api import preprocess_dataset
 from nnunetv2.experiment_planning.plans_for_pretraining.move_plans_between_datasets import move_plans_between_datasets
 from nnunetv2.utilities.dataset_name_id_conversion import convert_dataset_name_to_id
 
-from nnssl_plugin.files import write_json
+from nnssl_plugin.files import read_json, write_json
 from nnssl_plugin.nnunet.environment import folder_of
 from nnssl_plugin.nnunet.plans_file import configuration_of
 from nnssl_plugin.planning.alignment import Alignment
@@ -24,14 +23,14 @@ def preprocess_aligned(alignment: Alignment, identifiers: list[str], processes: 
     name, folder = alignment.plans["plans_name"], alignment.folder
     folder.mkdir(parents=True, exist_ok=True)
     raw = folder_of("nnUNet_raw") / alignment.pretrain
-    write_json(json.loads((raw / "dataset.json").read_text(encoding="utf-8")), folder / "dataset.json")
+    write_json(read_json(raw / "dataset.json"), folder / "dataset.json")
     if (raw / "splits_final.json").is_file() and not (folder / "splits_final.json").is_file():
         shutil.copy(raw / "splits_final.json", folder / "splits_final.json")
 
     unfinished = f"{name}_unfinished_alignment"
     try:
         move_plans_between_datasets(alignment.target, alignment.pretrain, name, unfinished)
-        temporary = json.loads((folder / f"{unfinished}.json").read_text(encoding="utf-8"))
+        temporary = read_json(folder / f"{unfinished}.json")
         plans = {**alignment.plans, "dataset_name": alignment.pretrain}
         plans["image_reader_writer"] = temporary["image_reader_writer"]
         made = {}

@@ -123,7 +123,7 @@ class PseudoLabelFolder:
         return result.hexdigest()
 
 
-def refuse_existing(final: Path, made_from: Mapping[str, Any], overwrite: bool) -> bool:
+def is_made_already(final: Path, made_from: Mapping[str, Any], overwrite: bool) -> bool:
     """Whether the data set is there already, made from the same models and cases.
 
     Raises:

@@ -73,9 +73,6 @@ class FinetuningSettings:
     `decoder_up_fraction`, `decoder_down_fraction`: shares of the steps in which the sawtooth trains the decoder alone.
     `scratch_initial_lr`, `scratch_warmup_fraction`: set training from scratch apart; by default it warms up as
     fine-tuning, to the same rate with AdamW and to nnU-Net's 0.01 with SGD.
-    `encoder_lr_factor`: of the encoder's rate in fine-tuning; 1 trains it as the decoder, 0 freezes it.
-    `ema`: share that the moving average of the weights keeps in a step; the average is what is saved. 0: none.
-    `l2_sp`: strength of the pull of loaded weights towards where they started, times the learning rate. 0: none.
     `pseudo_labels`: id or name of a pseudo-labelled data set, for `SSLSelfTrainTrainer`, and `pseudo_labelled_share`: of
     its cases in each batch.
     `label_fraction`: share of the fold's training patients whose labels are used, nested for one `label_seed`.
@@ -93,9 +90,6 @@ class FinetuningSettings:
     scratch_warmup_fraction: Share | None = None
     decoder_up_fraction: Share = 0.025
     decoder_down_fraction: Share = 0.025
-    encoder_lr_factor: Share = 1.0
-    l2_sp: Annotated[float, Field(ge=0)] = 0.0
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     pseudo_labels: int | str | None = None
     pseudo_labelled_share: Share = 0.5
     label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0

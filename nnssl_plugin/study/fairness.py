@@ -12,8 +12,6 @@ from nnssl_plugin.study.run import Run
 # Trainers that differ in their starting weights only.
 ALIKE = {"SSLFinetuneTrainer", "SSLScratchTrainer"}
 SCRATCH = "scratch_"
-# Settings that only loaded weights have something of, and what training from scratch does instead.
-OF_LOADED_WEIGHTS = {"encoder_lr_factor": 1.0, "l2_sp": 0.0}
 NNUNET_SGD_RATE = 0.01
 
 
@@ -73,7 +71,6 @@ def _settings(run: Run, plans: Mapping[str, Any]) -> dict[str, Any]:
     if run.trainer == "SSLScratchTrainer":
         if settings.get("optimizer") == "sgd":
             settings["initial_lr"] = NNUNET_SGD_RATE
-        settings |= OF_LOADED_WEIGHTS
         settings |= {name.removeprefix(SCRATCH): value for name, value in own.items() if value is not None}
     return settings
 
