@@ -60,8 +60,10 @@ def joined_step(shares: list[dict[str, Any]]) -> dict[str, Any]:
     }
     views = {
         name: Views(
-            {key: torch.cat([share["views"][name].images[key] for share in shares]) for key in view.images},
-            {key: torch.cat([share["views"][name].targets[key] for share in shares]) for key in view.targets},
+            *(
+                {key: torch.cat([vars(share["views"][name])[part][key] for share in shares]) for key in values}
+                for part, values in vars(view).items()
+            )
         )
         for name, view in shares[0]["views"].items()
     }

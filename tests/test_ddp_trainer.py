@@ -71,7 +71,12 @@ def test_gradients_are_those_of_one_process_with_the_joined_batch(outcomes: list
     for name, gradient in joined["gradients"].items():
         assert torch.equal(first["gradients"][name], second["gradients"][name]), name
         torch.testing.assert_close(
-            first["gradients"][name], gradient, rtol=1e-3, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
+            # A bias in front of an instance norm has a gradient of rounding errors only.
+            first["gradients"][name],
+            gradient,
+            rtol=1e-3,
+            atol=1e-5,
+            msg=lambda m, n=name: f"{n}: {m}",
         )
 
 
