@@ -27,10 +27,13 @@ from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.planning.fused_network import with_contextual_fusion
 from nnssl_plugin.pretraining.skipped_steps import GRADIENT_NORM, step_if_finite
+from nnssl_plugin.settings.presets import PRESETS
 from nnssl_plugin.training.run_record import RECORD
 from tests.synthetic import MODALITIES, NAME, brain, make_plans, write_dataset
 
 TINY = {"epochs": 2, "iterations_per_epoch": 2, "validation_iterations": 2, "save_every": 1, "seed": 3}
+# Objectives of both kinds of patches, with and without the decoder.
+FULL = {name: {"weight": weight} for name, weight in PRESETS["full"].items()}
 CPU = torch.device("cpu")
 
 
@@ -51,7 +54,10 @@ def prepare(
     **extra: Any,
 ) -> Path:
     """Write the data set with its plans and return the results folder of the data set."""
-    settings = {"pretraining": {**TINY, **(pretraining or {})}, "finetuning": {**TINY, **(finetuning or {})}}
+    own = dict(pretraining or {})
+    objectives = {name: {**FULL.get(name, {}), **own.get("objectives", {}).get(name, {})} for name in OBJECTIVES}
+    own = {**TINY, **own, "objectives": objectives}
+    settings = {"pretraining": own, "finetuning": {**TINY, **(finetuning or {})}}
     write_dataset(folder, make_plans(settings, residual, channels), channels=channels, **extra)
     return folder / "nnUNet_results" / NAME
 
@@ -303,9 +309,12 @@ def test_interrupted_write_leaves_the_previous_checkpoint(environment: Path, mon
 
 
 def test_val_and_val_best_measure_again(environment: Path) -> None:
-    results = prepare(environment)
+    alone = {name: {"weight": 0} for name in FULL if name != "restoration"}
+    results = prepare(environment, pretraining={"objectives": alone})
     pretrain()
     summary = output(results) / "validation" / "summary.json"
+    # Nobody sees denormalised images, so none is shown.
+    assert {file.name for file in summary.parent.glob("*.png")} == {"restoration.png", "embedding.png"}
     first = json.loads(summary.read_text(encoding="utf-8"))
     summary.unlink()
     pretrain(only_run_validation=True)

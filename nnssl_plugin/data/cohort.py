@@ -31,7 +31,7 @@ def gather_cohort(
     """Training cases of the fold, and every case of the further data sets.
 
     A case whose patient is among the fold's validation cases is left out and reported, whichever data set it is of and
-    whatever it is called there: the comparison on that fold would not be honest. Validation cases that are training cases
+    whatever it is called there: a comparison on that fold would be too good. Validation cases that are training cases
     as well (fold `all`) stay.
 
     Args:

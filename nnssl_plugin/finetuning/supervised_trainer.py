@@ -17,7 +17,7 @@ from nnssl_plugin.finetuning.parameter_groups import unwrapped
 from nnssl_plugin.finetuning.scheduled_trainer import ScheduledTrainer
 from nnssl_plugin.nnunet.dataset_json import channel_names, patient_of
 from nnssl_plugin.training.run_checks import check_run, refuse_unlabelled
-from nnssl_plugin.training.run_record import RECORD, refuse_finished_run, refuse_other_settings, run_record
+from nnssl_plugin.training.run_record import RECORD, record_of_new_run, refuse_other_settings
 from nnssl_plugin.training.seeding import seed_everything, start_seed
 
 
@@ -90,14 +90,13 @@ class SupervisedTrainer(ScheduledTrainer, ABC):
             self.check_weights()
             if self.weights_were_loaded():
                 self.initial_weights = self._encoder_sha256()
-            record = run_record(
+            self.my_init_kwargs[RECORD] = record_of_new_run(
+                Path(self.output_folder),
                 asdict(self.settings),
                 self.configuration_manager.configuration,
                 self.do_split()[0],
                 **self.start_record(),
             )
-            refuse_finished_run(Path(self.output_folder), record)
-            self.my_init_kwargs[RECORD] = record
         super().on_train_start()
 
     def start_record(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ def places_in(coordinates: Tensor, positions: Tensor) -> Tensor:
     Shape: `[B, A, *P]` coordinates of the crop's voxels, `[B, L, A]` positions → `[B, L, A]`.
     """
     sizes = coordinates.shape[2:]
-    # Not the corners: where a crop reaches beyond what was read of the image, coordinates are lost.
+    # Not the corners: where a crop reaches beyond what was read of the image, it has no coordinates.
     low, high = [size // 4 for size in sizes], [size - 1 - size // 4 for size in sizes]
     origin = _voxel(coordinates, low)
     columns = []

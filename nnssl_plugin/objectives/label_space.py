@@ -89,7 +89,7 @@ def label_space(name: str, modalities: int, count: int | None = None) -> Tensor:
         if not 2 <= count <= modalities**BLOCKS:
             raise InputError(
                 f"pretraining.objectives.slem.label_count {count}: 2 to {modalities**BLOCKS} mosaics of {modalities} "
-                "modalities can be told apart"
+                "modalities are possible"
             )
         return max_hamming_labels(modalities, count)
     if count is not None:

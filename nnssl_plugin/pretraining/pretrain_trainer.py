@@ -19,10 +19,7 @@ from nnssl_plugin.checkpoints.checkpoint_file import (
 )
 from nnssl_plugin.checkpoints.provenance import weights_sha256
 from nnssl_plugin.data.case_record import CaseRecord
-from nnssl_plugin.data.cohort import gather_cohort
 from nnssl_plugin.data.loader import PretrainingDataLoader, in_worker_processes
-from nnssl_plugin.data.supervoxels import with_supervoxels
-from nnssl_plugin.pretraining.active_objectives import check_cohort
 from nnssl_plugin.pretraining.checkpoint import pretraining_checkpoint, restore_step
 from nnssl_plugin.pretraining.epoch import BEST_MEASURE, EpochLog
 from nnssl_plugin.pretraining.make_loader import make_loader
@@ -30,10 +27,11 @@ from nnssl_plugin.pretraining.make_step import make_step
 from nnssl_plugin.pretraining.pretext_logger import PretextLogger
 from nnssl_plugin.pretraining.report_pretext import report_pretext
 from nnssl_plugin.pretraining.run import describe_run, pretraining_run
+from nnssl_plugin.pretraining.run_cohort import cohort_of_run
 from nnssl_plugin.pretraining.step import PretrainingStep
 from nnssl_plugin.pretraining.step_budget import patches_of_process
 from nnssl_plugin.training.run_checks import check_run, refuse_cascade
-from nnssl_plugin.training.run_record import RECORD, refuse_finished_run, refuse_other_settings, run_record
+from nnssl_plugin.training.run_record import RECORD, record_of_new_run, refuse_other_settings
 from nnssl_plugin.training.seeding import seed_everything, start_seed
 from nnssl_plugin.transforms.augmentation import stock_augmentation
 
@@ -117,22 +115,8 @@ class PretrainTrainer(nnUNetTrainer):
     @cached_property
     def cohort(self) -> list[CaseRecord]:
         """The cases of this run."""
-        training, validation = self.do_split()
-        records = gather_cohort(
-            self.plans_manager.plans,
-            self.configuration_manager.data_identifier,
-            self.dataset_json,
-            training,
-            validation,
-            self.settings.datasets,
-            self.print_to_log_file,
-            self.local_rank,
-            self.world_size,
-        )
-        edge = max(need.supervoxels for need in self.run.needs.values())
-        if not edge:
-            return records
-        return with_supervoxels(records, edge, self.run.configuration.spacing, self.local_rank, self.world_size)
+        split, rank, world = self.do_split(), self.local_rank, self.world_size
+        return cohort_of_run(self.run, self.dataset_json, split, self.print_to_log_file, rank, world)
 
     def make_loader(self, augment: bool) -> PretrainingDataLoader:
         """Loader over the cohort, in this process."""
@@ -159,17 +143,15 @@ class PretrainTrainer(nnUNetTrainer):
         """As nnU-Net, after saying what will run; refuses to overwrite a finished run of other settings."""
         if not self.was_initialized:
             self.initialize()
-        check_cohort(self.run.active, self.cohort)
         if self.random_state_to_restore is None:
             weights = weights_sha256(self.network.encoder.parameters())
-            record = run_record(
+            self.my_init_kwargs[RECORD] = record_of_new_run(
+                Path(self.output_folder),
                 asdict(self.settings),
                 self.configuration_manager.configuration,
                 [record.case for record in self.cohort],
                 initial_weights="none" if weights == self.fresh_weights else weights,
             )
-            refuse_finished_run(Path(self.output_folder), record)
-            self.my_init_kwargs[RECORD] = record
             self.step.start()
         for line in describe_run(self.run, self.cohort, self.world_size):
             self.print_to_log_file(line)

@@ -45,7 +45,8 @@ def report_pretext(
         return
     what = f"{run.recipe}; {run.settings.epochs} epochs of {run.settings.iterations_per_epoch} steps"
     title = f"Pre-training on {run.plans['dataset_name']}"
-    denormalization = denormalization_of(run, cohort)
+    denormalized = any("denormalized" in need.images for need in run.needs.values())
+    denormalization = denormalization_of(run, cohort) if denormalized else None
     validation = folder / "validation"
     summary = write_pretext_report(validation, title, what, len(cohort), measured, run.modalities, denormalization)
     for name, value in [*summary["mean"].items(), ("effective rank", summary["effective_rank"])]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from nnssl_plugin.images.image_file import read_array
 from nnssl_plugin.plots.style import shortened
 
-# Outlines from the outermost region inwards, told apart on a grey image by lightness and by hue.
+# Outlines from the outermost region inwards, different on a grey image in lightness and in hue.
 OUTLINE_COLOURS = ("#35c4f0", "#ffd400", "#ff4f7b", "#5ee04a", "#c08cff", "#ff9a2e", "#00e0b8", "#f2f2f2")
 Regions = Mapping[str, Sequence[int]]
 

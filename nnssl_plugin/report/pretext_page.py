@@ -36,7 +36,7 @@ def write_pretext_report(
     cases: int,
     measured: PretextMeasurements,
     modalities: Sequence[str],
-    denormalization: DenormalizationTransform,
+    denormalization: DenormalizationTransform | None,
 ) -> dict[str, Any]:
     """Write `summary.json`, the pictures and `report.html`; returns the summary.
 
@@ -47,7 +47,7 @@ def write_pretext_report(
         cases: number of training cases measured on.
         measured: what is shown.
         modalities: channel names.
-        denormalization: of the run, for its picture.
+        denormalization: for its picture; none where no objective sees it.
     """
     folder.mkdir(exist_ok=True)
     summary = {
@@ -66,14 +66,14 @@ def write_pretext_report(
 
 
 def _pictures(
-    measured: PretextMeasurements, modalities: Sequence[str], denormalization: DenormalizationTransform
+    measured: PretextMeasurements, modalities: Sequence[str], denormalization: DenormalizationTransform | None
 ) -> dict[str, Picture]:
     pictures = {
         name: Picture(PLOTS[name](example), name.replace("_", " "), caption_of(name))
         for name, example in measured.examples.items()
         if name in PLOTS
     }
-    if measured.complete is not None and len(modalities) > 1:
+    if denormalization is not None and measured.complete is not None and len(modalities) > 1:
         patch = measured.complete
         pictures["denormalization"] = Picture(
             plot_denormalization(denormalization, patch.image, patch.foreground, modalities, patch.patient),

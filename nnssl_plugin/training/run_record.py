@@ -16,34 +16,35 @@ from nnssl_plugin.settings.settings import FinetuningSettings, PretrainingSettin
 RECORD = "nnssl_plugin"
 
 
-def run_record(
-    settings: Mapping[str, Any], configuration: Mapping[str, Any], training_cases: Sequence[str], **more: str
+def record_of_new_run(
+    output_folder: Path,
+    settings: Mapping[str, Any],
+    configuration: Mapping[str, Any],
+    training_cases: Sequence[str],
+    **more: str,
 ) -> dict[str, Any]:
-    """What makes a run this run and no other: resolved settings, network, and which cases (as a hash, to be shared)."""
-    cases = hashlib.sha256("\n".join(sorted(training_cases)).encode()).hexdigest()
-    return {**settings, "configuration": dict(configuration), "training cases": cases, **more}
-
-
-def refuse_finished_run(output_folder: Path, record: Mapping[str, Any]) -> None:
-    """Refuse to train over a finished run that was made otherwise: nnU-Net would overwrite it.
+    """What makes a run this run and no other; refuses to train over a finished one made otherwise, as nnU-Net would.
 
     Args:
         output_folder: of the fold.
-        record: of the run that is about to start.
+        settings: resolved.
+        configuration: of the plans.
+        training_cases: kept as a hash, so that the record can be shared.
+        more: further entries.
 
     Raises:
         InputError: the folder holds a finished run with another record.
     """
+    cases = hashlib.sha256("\n".join(sorted(training_cases)).encode()).hexdigest()
+    record = {**settings, "configuration": dict(configuration), "training cases": cases, **more}
     final = output_folder / "checkpoint_final.pth"
-    if not final.is_file():
-        return
-    finished = recorded_section(read_checkpoint(final, mmap=True), "init_args", RECORD)
-    changed = changed_entries(finished, record)
-    if changed:
+    finished = recorded_section(read_checkpoint(final, mmap=True), "init_args", RECORD) if final.is_file() else record
+    if changed := changed_entries(finished, record):
         raise InputError(
             f"{output_folder} holds a finished run that differs in {', '.join(changed)} and would be overwritten. Make a "
             "plans copy of its own for each run (nnssl_plugin plan -o NAME) or remove the folder"
         )
+    return record
 
 
 def refuse_other_settings(
