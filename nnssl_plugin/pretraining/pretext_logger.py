@@ -5,6 +5,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from nnunetv2.training.logging.nnunet_logger import LocalLogger
 
+from nnssl_plugin.files import whole_file
 from nnssl_plugin.plots.chance import CHANCE_SUFFIX
 
 # nnU-Net's own quantities that pre-training has as well.
@@ -52,4 +53,5 @@ class PretextLogger(LocalLogger):
             axis.legend()
         for axis in list(figure.axes)[len(figures) :]:
             axis.axis("off")
-        figure.savefig(Path(output_folder) / "progress.png", dpi=80)
+        with whole_file(Path(output_folder) / "progress.png") as unfinished:
+            figure.savefig(unfinished, dpi=80)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from nnssl_plugin.files import write_json, write_text
+from nnssl_plugin.files import whole_file, write_json, write_text
 from nnssl_plugin.measures.measurements import PretextMeasurements
 from nnssl_plugin.plots.chance import CHANCE_SUFFIX
 from nnssl_plugin.plots.denormalization import plot_denormalization
@@ -60,7 +60,8 @@ def write_pretext_report(
     with torch.no_grad():
         pictures = _pictures(measured, modalities, denormalization)
     for name, one in pictures.items():
-        one.figure.savefig(folder / f"{name}.png", dpi=70 if name == "denormalization" else 110)
+        with whole_file(folder / f"{name}.png") as unfinished:
+            one.figure.savefig(unfinished, dpi=70 if name == "denormalization" else 110)
     write_text(folder / "report.html", _page(folder, title, f"{what}; {summary['measured_on']}", summary, pictures))
     return summary
 
