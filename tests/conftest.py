@@ -31,6 +31,19 @@ def nnunet_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def raw(nnunet_folders: Path) -> Path:
+    """Where nnU-Net's raw data sets are."""
+    return nnunet_folders / "nnUNet_raw"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """An empty folder for scans to be converted."""
+    (tmp_path / "scans").mkdir()
+    return tmp_path / "scans"
+
+
+@pytest.fixture
 def commands(nnunet_folders: Path, monkeypatch: pytest.MonkeyPatch) -> "Commands":
     """Stand-ins for the commands that a study runs, on a tiny preprocessed data set."""
     from nnssl_plugin.study import execute

@@ -21,11 +21,6 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def raw(nnunet_folders: Path) -> Path:
-    return nnunet_folders / "nnUNet_raw"
-
-
 def convert(source: Path, rows: str, *options: object) -> int:
     table = source / "files.csv"
     table.write_text(HEADER + rows)

@@ -28,17 +28,6 @@ from tests.scans import (
 PATTERNS = ("--modality", "T1=*_t1.nii.gz", "FLAIR=*_flair.nii.gz")
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    (tmp_path / "scans").mkdir()
-    return tmp_path / "scans"
-
-
-@pytest.fixture
-def raw(nnunet_folders: Path) -> Path:
-    return nnunet_folders / "nnUNet_raw"
-
-
 def pair(folder: Path, case: str, ending: str = ".nii.gz") -> None:
     write(folder / f"{case}_t1{ending}", image(0, case))
     write(folder / f"{case}_flair{ending}", image(1, case))

@@ -38,11 +38,6 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "my scans"
 
 
-@pytest.fixture
-def raw(nnunet_folders: Path) -> Path:
-    return nnunet_folders / "nnUNet_raw"
-
-
 def verify(folder: Path) -> None:
     """What `nnUNetv2_plan_and_preprocess --verify_dataset_integrity` asks of every case, without its processes."""
     description = dataset_json(folder)

@@ -27,11 +27,6 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "Train_Sets"
 
 
-@pytest.fixture
-def raw(nnunet_folders: Path) -> Path:
-    return nnunet_folders / "nnUNet_raw"
-
-
 @pytest.mark.parametrize("reverse", [False, True])
 def test_two_phases_with_one_ground_truth(source: Path, raw: Path, reverse: bool):
     write_chaos_t1(source, 10, reverse=reverse)

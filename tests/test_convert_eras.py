@@ -46,11 +46,6 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "release"
 
 
-@pytest.fixture
-def raw(nnunet_folders: Path) -> Path:
-    return nnunet_folders / "nnUNet_raw"
-
-
 def converted(raw: Path) -> Path:
     (folder,) = (path for path in raw.iterdir() if path.name.startswith("Dataset501"))
     return folder

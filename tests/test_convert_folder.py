@@ -20,11 +20,6 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "any scans"
 
 
-@pytest.fixture
-def raw(nnunet_folders: Path) -> Path:
-    return nnunet_folders / "nnUNet_raw"
-
-
 def folder_case(folder: Path, name: str, labels=(1,), modalities=("t1", "t1c")) -> None:
     for seed, modality in enumerate(modalities):
         write(folder / name / f"{name}_{modality}.nii.gz", image(seed, name))

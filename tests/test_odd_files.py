@@ -23,17 +23,6 @@ from tests.scans import conversion_json, dataset_json, image, run_convert, segme
 PATTERNS = ("--modality", "T1=*_t1.nii.gz", "FLAIR=*_flair.nii.gz")
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    (tmp_path / "scans").mkdir()
-    return tmp_path / "scans"
-
-
-@pytest.fixture
-def raw(nnunet_folders: Path) -> Path:
-    return nnunet_folders / "nnUNet_raw"
-
-
 def pair(folder: Path, case: str) -> None:
     for seed, modality in enumerate(("t1", "flair")):
         write(folder / f"{case}_{modality}.nii.gz", image(seed, case))

@@ -18,17 +18,6 @@ PATTERNS = ("--modality", "T1=*_t1.nii.gz", "FLAIR=*_flair.nii.gz")
 IN_PHASE = [f"IMG-0046-{2 * i + 2:05d}" for i in range(6)]
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    (tmp_path / "scans").mkdir()
-    return tmp_path / "scans"
-
-
-@pytest.fixture
-def raw(nnunet_folders: Path) -> Path:
-    return nnunet_folders / "nnUNet_raw"
-
-
 def pair(folder: Path, case: str, *labels: int) -> None:
     for seed, modality in enumerate(("t1", "flair")):
         write(folder / f"{case}_{modality}.nii.gz", image(seed, case))

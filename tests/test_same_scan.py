@@ -23,11 +23,6 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "scans"
 
 
-@pytest.fixture
-def raw(nnunet_folders: Path) -> Path:
-    return nnunet_folders / "nnUNet_raw"
-
-
 def labelled(folder: Path, case: str) -> None:
     for seed, modality in enumerate(("t1", "flair")):
         write(folder / f"{case}_{modality}.nii.gz", image(seed, case))

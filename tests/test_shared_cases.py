@@ -25,11 +25,6 @@ def cases(real_data: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def raw(nnunet_folders: Path) -> Path:
-    return nnunet_folders / "nnUNet_raw"
-
-
 def convert(layout: str, source: Path, *options: object) -> int:
     return main(["convert", layout, "-i", str(source), "-d", "505", *map(str, options)])
 

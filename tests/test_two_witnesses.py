@@ -17,17 +17,6 @@ GRID = np.diag([-1.0, -1.0, 2.0, 1.0])
 SHIFTED = GRID + np.array([[0, 0, 0, 3.0], [0] * 4, [0] * 4, [0] * 4])
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    (tmp_path / "scans").mkdir()
-    return tmp_path / "scans"
-
-
-@pytest.fixture
-def raw(nnunet_folders: Path) -> Path:
-    return nnunet_folders / "nnUNet_raw"
-
-
 def save(
     path: Path,
     seed: int,

@@ -32,11 +32,6 @@ def room_for(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.fixture
-def raw(nnunet_folders: Path) -> Path:
-    return nnunet_folders / "nnUNet_raw"
-
-
 def noise(shape: tuple[int, ...] = (20, 30, 40), seed: int = 0, top: int = 4) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, top, shape).astype(np.uint8)
 
