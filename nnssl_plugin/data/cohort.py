@@ -24,7 +24,7 @@ def gather_cohort(
     training_cases: Sequence[str],
     validation_cases: Sequence[str],
     further_datasets: Sequence[int | str],
-    log: Callable[[str], None],
+    say: Callable[[str], None],
     rank: int = 0,
     world: int = 1,
 ) -> list[CaseRecord]:
@@ -41,7 +41,7 @@ def gather_cohort(
         training_cases: of the fold.
         validation_cases: of the fold.
         further_datasets: ids or names.
-        log: where what is left out is said.
+        say: prints a line.
         rank: of this process.
         world: number of processes, which share the work of looking at the images.
 
@@ -60,7 +60,7 @@ def gather_cohort(
     for dataset in (replace(target, cases=tuple(training_cases)), *further):
         kept = [case for case in dataset.cases if patients[dataset.name, case] not in held_out]
         if len(kept) < len(dataset.cases):
-            log(
+            say(
                 f"{dataset.name}: {len(dataset.cases) - len(kept)} cases of validation patients of this fold (by name or by "
                 "their scans) are left out"
             )
@@ -71,7 +71,7 @@ def gather_cohort(
         if dataset.name != own.name and (
             alike := not_comparable(replace(target, cases=tuple(sorted(unseen))), dataset)
         ):
-            log(
+            say(
                 f"WARNING: {len(alike)} cases of {dataset.name} are called like validation cases of this fold "
                 f"({', '.join(alike[:3])}) and count as other patients. Their scans were not compared: convert both data sets "
                 "again with this version, with --patient if they are the same"
@@ -79,7 +79,7 @@ def gather_cohort(
         images = preprocessed_folder(dataset.name) / data_identifier
         names = {case: patients[dataset.name, case] for case in kept}
         added = build_case_index(images, kept, modalities, names, rank, world)
-        _verify_presence(added, dataset.description, modalities, log)
+        _verify_presence(added, dataset.description, modalities, say)
         records += [_with_side_data(record, dataset.description) for record in added]
     return records
 
@@ -133,7 +133,7 @@ def _verify_presence(
     records: Sequence[CaseRecord],
     dataset_json: Mapping[str, Any],
     modalities: list[str],
-    log: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> None:
     """Check what is recorded as missing against the images, and say what is constant without being recorded."""
     constant = []
@@ -148,4 +148,4 @@ def _verify_presence(
                     "preprocess the data set again"
                 )
     if constant:
-        log(f"{len(constant)} constant images are treated as missing modalities: {', '.join(constant[:10])}")
+        say(f"{len(constant)} constant images are treated as missing modalities: {', '.join(constant[:10])}")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -47,8 +48,7 @@ class SupervoxelInpainting(Inpainting):
     @classmethod
     def needs(cls, settings: SupervoxelSettings) -> Needs:
         """As every inpainting, and the supervoxels."""
-        needs = super().needs(settings)
-        return Needs(**{**vars(needs), "supervoxels": settings.edge})
+        return replace(super().needs(settings), supervoxels=settings.edge)
 
     def visible(self, batch: PretrainingBatch, generator: torch.Generator) -> Tensor:
         """Whole supervoxels, in all modalities alike."""
