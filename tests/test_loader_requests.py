@@ -312,6 +312,34 @@ def test_side_data_belong_to_the_patches_of_their_objective(described: list[Case
     assert got["patients"].side_data == {}
 
 
+@pytest.mark.parametrize("augment", [False, True])
+def test_what_several_objectives_ask_for_shows_the_same_places(
+    position_records: list[CaseRecord], monkeypatch: pytest.MonkeyPatch, augment: bool
+) -> None:
+    # Every voxel is a supervoxel of its own, numbered by its position.
+    places = np.meshgrid(*[np.arange(44)] * 3, indexing="ij")
+    numbers = (places[0] * 10000 + places[1] * 100 + places[2]).astype(np.int32)
+    monkeypatch.setattr("nnssl_plugin.data.supervoxels.open_image", lambda _: numbers)
+    records = [CaseRecord(**{**r.__dict__, "files": {"supervoxels": Path()}}) for r in position_records]
+    wanted = {"images": ("clean", "augmented"), "second_crop": True, "neighbours": 1, "supervoxels": True}
+    source = loader(records, (16, 16), size=8, augment=augment, **wanted)
+    seed(0)
+    first = draw(source)
+    for crop in (first, first.second):
+        assert crop is not None
+        assert crop.supervoxels is not None
+        assert crop.neighbours is not None
+        assert crop.coordinates is not None
+        clean, inside = crop.images["clean"], crop.foreground[:, 0]
+        z, y, x = clean.round().unbind(1)
+        same = (z * 10000 + y * 100 + x).long() == crop.supervoxels[:, 0]
+        # A place between two voxels may be rounded either way.
+        assert same[inside].float().mean() > 0.97
+        assert torch.equal(crop.neighbours[:, 1], clean)
+        seen = inside[:, None].expand(-1, 2, -1, -1)
+        torch.testing.assert_close(crop.coordinates[seen], clean[:, 1:][seen], atol=1e-3, rtol=0)
+
+
 def drawn(source: PretrainingDataLoader, number: int) -> dict[str, Any]:
     seed(number)
     return dict(next(source))

@@ -518,6 +518,7 @@ def test_steps_with_a_non_finite_loss_change_nothing_and_stop_the_run_when_they_
             4,
             "every objective has weight 0",
         ),
+        ({"keep": [1, 5]}, 4, r"keep \[1, 5\] names epochs that a run of 2 "),
         ({"crop_size": [9, 16, 16]}, 4, r"crop_size \[9, 16, 16\].*nearest"),
         ({"objectives": {"slem": {"label_space": "injective"}}}, 3, "the data set has 3. Use 'product'"),
         (

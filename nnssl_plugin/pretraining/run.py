@@ -5,6 +5,7 @@ from typing import Any
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnssl_plugin.data.case_record import CaseRecord
+from nnssl_plugin.errors import InputError
 from nnssl_plugin.nnunet.dataset_json import channel_names
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.pretraining.active_objectives import active_objectives, check_objectives, needs_of, recipe_of
@@ -49,8 +50,12 @@ def pretraining_run(
     """Work out a run of that many processes.
 
     Raises:
-        InputError: the objectives do not fit the data set, the plans or one another; the message says what does.
+        InputError: the objectives do not fit the data set, the plans or one another, the message says what does; `keep` is beyond the run.
     """
+    if settings.keep and max(settings.keep) > settings.epochs:
+        raise InputError(
+            f"pretraining.keep {settings.keep} names epochs that a run of {settings.epochs} (pretraining.epochs) does not reach"
+        )
     planned = PlansManager(dict(plans)).get_configuration(configuration)
     modalities = tuple(channel_names(dataset_json))
     active = active_objectives(settings)
