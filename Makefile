@@ -15,8 +15,9 @@ $(VENV)/installed: pyproject.toml
 demo: $(VENV)/installed
 	$(BIN)/nnssl_plugin demo -o "$(DEMO)"
 
+# Two processes, a file each at a time; one thread each, so that they do not wait for one another.
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m "slow or not slow"
