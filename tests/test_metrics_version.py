@@ -28,7 +28,7 @@ def test_a_study_that_went_on_with_a_newer_version_is_refused(tmp_path: Path) ->
         for folder, content in (("runs", {"state": "finished"}), ("evaluation", {"cases": {}, **version})):
             (tmp_path / folder).mkdir(exist_ok=True)
             (tmp_path / folder / f"{name}.json").write_text(json.dumps(content))
-    study = {"name": "s", "runs": [{"name": name, "labels": "3"} for name in names], "controls": {}}
+    study = {"name": "s", "scored": "", "runs": [{"name": name, "labels": "3"} for name in names], "controls": {}}
     (tmp_path / "study.json").write_text(json.dumps(study))
     with pytest.raises(InputError, match=r"predictions of \S*evaluation/first\.json$"):
         render(tmp_path)
