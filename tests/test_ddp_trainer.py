@@ -51,7 +51,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for rank in (0, 1)
     ]
     codes = [process.wait(timeout=300) for process in processes]
-    assert codes == [0, 0], "\n".join((folder / f"log{rank}.txt").read_text()[-3000:] for rank in (0, 1))
+    assert codes == [0, 0], "\n".join((folder / f"log{rank}.txt").read_text("utf-8")[-3000:] for rank in (0, 1))
     return folder
 
 
@@ -108,7 +108,7 @@ def test_a_loss_that_is_not_finite_in_one_process_is_a_step_of_none(root: Path, 
         assert np.isfinite(run["log"]["train_losses"]).all()
         assert np.isfinite(run["log"]["train/slem/cross_entropy"]).all()
     assert outcomes[0]["run"]["scale"] == outcomes[1]["run"]["scale"] == 1
-    assert "skipped 1 of 3 steps: loss or gradient was not finite (slem in 1)" in (root / "log0.txt").read_text()
+    assert "skipped 1 of 3 steps: loss or gradient was not finite (slem in 1)" in (root / "log0.txt").read_text("utf-8")
 
 
 def test_a_stopped_run_goes_on_from_process_0s_checkpoint(outcomes: list[dict[str, Any]]) -> None:
