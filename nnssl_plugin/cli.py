@@ -2,6 +2,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Any
 
 from nnssl_plugin import __version__
@@ -27,6 +28,10 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the `nnssl_plugin` command line and return its exit code (2 for a mistake in what was given)."""
+    for stream in (sys.stdout, sys.stderr):
+        # Of a file or a pipe the encoding may lack an arrow, or a letter in a file's name.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="nnssl_plugin", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
