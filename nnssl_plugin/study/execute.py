@@ -14,10 +14,10 @@ from nnssl_plugin.runs.output import last_lines
 from nnssl_plugin.study.record import (
     Record,
     check_record,
-    digest,
     is_begun,
     is_trained,
     read_record,
+    weights_hash,
     write_record,
 )
 from nnssl_plugin.study.run import Run
@@ -57,22 +57,20 @@ def is_finished(run: Run, places: Places) -> bool:
     return record is not None and record.state == "finished" and evaluated and is_trained(places.fold(run))
 
 
-def made_with(run: Run, plans_digest: str, weights: Path | None) -> dict[str, object]:
+def made_with(run: Run, plans_hash: str, weights: Path | None) -> dict[str, object]:
     """What the run's results depend on; the weights' file exists once their pre-training has ended."""
-    made: dict[str, object] = {"plans": plans_digest, "fold": run.fold, "training cases": list(run.cases)}
+    made: dict[str, object] = {"plans": plans_hash, "fold": run.fold, "training cases": list(run.cases)}
     if weights:
-        made["pre-trained weights"] = digest(weights)
+        made["pre-trained weights"] = weights_hash(weights)
     return made
 
 
-def execute(
-    run: Run, plans_digest: str, weights: Path | None, places: Places, device: Device, display: Display
-) -> None:
+def execute(run: Run, plans_hash: str, weights: Path | None, places: Places, device: Device, display: Display) -> None:
     """Do what is left to do of a run.
 
     Args:
         run: to be done.
-        plans_digest: of the content of its plans copy.
+        plans_hash: of the content of its plans copy.
         weights: that it starts from, if any.
         places: where things are.
         device: where it is trained.
@@ -83,7 +81,7 @@ def execute(
         InputError: its folder holds something made otherwise.
     """
     fold, record = places.fold(run), read_record(places.study, run.name)
-    made = made_with(run, plans_digest, weights)
+    made = made_with(run, plans_hash, weights)
     check_record(record, made, run.name, fold)
     if is_finished(run, places):
         return

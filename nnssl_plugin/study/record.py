@@ -1,11 +1,11 @@
 """What a study remembers of a run, and what of the run is on disk."""
 
-import hashlib
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from nnssl_plugin.checkpoints.provenance import file_sha256
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.files import read_json, write_json
 
@@ -73,15 +73,11 @@ def check_record(record: Record | None, made_with: dict[str, Any], name: str, fo
         )
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    return _digest(path, path.stat().st_mtime_ns)
+def weights_hash(path: Path) -> str:
+    """SHA-256 of a checkpoint, reckoned once while the file does not change."""
+    return _hash_of_state(path, path.stat().st_mtime_ns)
 
 
 @cache
-def _digest(path: Path, _: int) -> str:
-    hashed = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            hashed.update(chunk)
-    return hashed.hexdigest()
+def _hash_of_state(path: Path, _: int) -> str:
+    return file_sha256(path)

@@ -82,7 +82,7 @@ def _work(runs: StudyRuns) -> dict[str, str]:
             started, name = monotonic(), run.name.removeprefix(f"{runs.study.name}_")
             progress.begin(name, is_begun(runs.places.fold(run)))
             try:
-                execute(run, runs.digest(run), runs.weights(run), runs.places, device, progress.of(name))
+                execute(run, runs.plans_hash(run), runs.weights(run), runs.places, device, progress.of(name))
             except InterruptedRunError:
                 raise
             except Exception as error:

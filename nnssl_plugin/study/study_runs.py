@@ -59,7 +59,7 @@ class StudyRuns:
     def _runs(self, write: bool) -> list[Run]:
         return runs_of(self.study, study_folds(self.declared, self.data, self.images, write))
 
-    def digest(self, run: Run) -> str:
+    def plans_hash(self, run: Run) -> str:
         """Of the content of the run's plans copy."""
         return sha256(json.dumps(self.plans[run.plans], sort_keys=True).encode()).hexdigest()
 
@@ -143,7 +143,7 @@ class StudyRuns:
             if run.pretraining and not is_finished(self.by_name[run.pretraining], self.places):
                 # Its weights are still to be made; the run is checked when it begins.
                 continue
-            made = made_with(run, self.digest(run), self.weights(run))
+            made = made_with(run, self.plans_hash(run), self.weights(run))
             check_record(read_record(self.folder, run.name), made, run.name, self.places.fold(run))
 
     def description(self) -> dict[str, Any]:
