@@ -1,6 +1,7 @@
 """The demo's picture page, made of what nnU-Net and the plugin left in the folder."""
 
 import platform
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -159,7 +160,7 @@ def _commands(folder: Path, runs: list[_Trained]) -> str:
     for run in runs:
         log = f"{STUDY}/logs/{run.content['name']}.log"
         lines = (folder / log).read_text(encoding="utf-8", errors="replace").splitlines()
-        commands = [line[2:].replace(f"{folder}/", "") for line in lines if line.startswith("$ ")]
+        commands = [_inside(folder, line[2:]) for line in lines if line.startswith("$ ")]
         rows.append([run.content["name"], _code(*commands), clock(run.seconds), _log(log)])
     variables = "\n".join(f'export {variable}="$PWD/{variable}"' for variable in (RAW, PREPROCESSED, RESULTS))
     return section(
@@ -171,6 +172,11 @@ def _commands(folder: Path, runs: list[_Trained]) -> str:
         listing((folder / STUDY_FILE).read_text(encoding="utf-8")),
         link(f"{STUDY}/report.html", "The study's own page"),
     )
+
+
+def _inside(folder: Path, command: str) -> str:
+    """The command as it is typed in the folder; only words that still need quotes keep them."""
+    return shlex.join(word.removeprefix(f"{folder}/") for word in shlex.split(command))
 
 
 def _code(*commands: str) -> Markup:
