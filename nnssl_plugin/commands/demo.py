@@ -15,11 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run what is not done yet, print the table and name the report; 1 if something fails."""
-    import signal
-
     from nnssl_plugin.demo.demo import run_demo
     from nnssl_plugin.demo.size import DemoSize
+    from nnssl_plugin.runs.termination import interrupt_when_terminated
 
-    # A terminated demo ends its runs as an interrupted one does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt_when_terminated()
     return run_demo(args.o.absolute(), DemoSize())

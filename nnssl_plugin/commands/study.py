@@ -27,11 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run, continue or render a study; 1 if a run failed."""
-    import signal
-
     import torch
 
     from nnssl_plugin.runs.device import devices
+    from nnssl_plugin.runs.termination import interrupt_when_terminated
     from nnssl_plugin.study.choice import choose
     from nnssl_plugin.study.render import render
     from nnssl_plugin.study.study import run_study
@@ -51,6 +50,5 @@ def run(args: argparse.Namespace) -> int:
     folder = args.o or args.study.with_suffix("")
     if folder == args.study:
         raise InputError(f"{args.study} has no ending to leave out; name the study's folder with -o")
-    # A terminated study ends its runs as an interrupted one does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt_when_terminated()
     return run_study(args.study.absolute(), folder.absolute(), devices(args.gpus, args.parallel), args.dry_run)
