@@ -12,7 +12,7 @@ POOL = """
 import multiprocessing, time
 from nnssl_plugin.runs.termination import interrupt_when_terminated
 interrupt_when_terminated()
-for _ in range(5):
+for _ in range(40):
     # As nnU-Net lists the images of a data set: leaving the block terminates the workers.
     with multiprocessing.get_context("fork").Pool(4) as pool:
         pool.map(abs, range(8))

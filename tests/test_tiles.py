@@ -74,11 +74,12 @@ def test_fewer_permutations_than_asked_for() -> None:
 
 
 def test_sinkhorn_is_doubly_stochastic_and_finds_a_clear_permutation() -> None:
+    torch.manual_seed(0)
     scores = torch.randn(3, 9, 9, requires_grad=True)
     soft = sinkhorn(scores)
     torch.testing.assert_close(soft.sum(dim=1), torch.ones(3, 9))
-    torch.testing.assert_close(soft.sum(dim=2), torch.ones(3, 9), atol=1e-2, rtol=0)
+    torch.testing.assert_close(soft.sum(dim=2), torch.ones(3, 9), atol=1e-4, rtol=0)
     order = torch.randperm(9)
-    clear = sinkhorn(20 * torch.eye(9)[order][None] + 5 * torch.randn(1, 9, 1) + 5 * torch.randn(1, 1, 9))
-    torch.testing.assert_close(clear[0], torch.eye(9)[order], atol=1e-2, rtol=0)
+    clear = sinkhorn(20 * torch.eye(9)[order][None] + 2 * torch.randn(1, 9, 1) + 2 * torch.randn(1, 1, 9))
+    torch.testing.assert_close(clear[0], torch.eye(9)[order], atol=1e-3, rtol=0)
     torch.testing.assert_close(sinkhorn(torch.zeros(1, 4, 4)), torch.full((1, 4, 4), 0.25))
