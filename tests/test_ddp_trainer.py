@@ -68,14 +68,15 @@ def test_gradients_are_those_of_one_process_with_the_joined_batch(outcomes: list
         assert torch.equal(value, second["weights"][name]), name
     assert (first["loss"] + second["loss"]) / 2 == pytest.approx(joined["loss"], rel=1e-5)
     assert {name.split(".")[1] for name in joined["gradients"] if name.startswith("objectives.")} == set(OBJECTIVES)
+    assert sum(float(gradient.abs().max()) > 0.01 for gradient in joined["gradients"].values()) > 20
     for name, gradient in joined["gradients"].items():
         assert torch.equal(first["gradients"][name], second["gradients"][name]), name
         torch.testing.assert_close(
-            # A bias in front of an instance norm has a gradient of rounding errors only.
+            # Sums over ten objectives in another order; a bias in front of an instance norm has rounding errors only.
             first["gradients"][name],
             gradient,
-            rtol=1e-3,
-            atol=1e-5,
+            rtol=0,
+            atol=1e-3 * float(gradient.abs().max()) + 1e-4,
             msg=lambda m, n=name: f"{n}: {m}",
         )
 
