@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.plots.slices import show_slices
-from nnssl_plugin.report.comparison import bootstrap_interval, compare, text_table
+from nnssl_plugin.report.comparison import bootstrap_interval, compare
 from nnssl_plugin.report.contours import SegmentedCase, show_segmentations
 from nnssl_plugin.report.figures import case_scores, finetuning_curves, pretext_curves
 from nnssl_plugin.report.page import (
@@ -74,16 +74,6 @@ class TestComparison:
         values = np.random.default_rng(0).normal(0.1, 0.2, 40)
         reference = bootstrap((values,), np.mean, method="percentile", n_resamples=20_000).confidence_interval
         np.testing.assert_allclose(bootstrap_interval(values), (reference.low, reference.high), atol=0.005)
-
-    def test_text(self):
-        lines = text_table(["new", "old"], compare(result(a=[0.5, 0, 1]), result(a=[0.25, 0.5, 1]))).splitlines()
-        assert [line.split()[-3:] for line in lines] == [
-            ["WT", "TC", "ET"],
-            ["0.500", "0.000", "1.000"],
-            ["0.250", "0.500", "1.000"],
-            ["+0.250", "-0.500", "+0.000"],
-        ]
-        assert len({len(line) for line in lines}) == 1
 
 
 class Balance(HTMLParser):

@@ -1,7 +1,7 @@
 """Two runs on the same cases: means, and differences paired by case."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,15 +74,3 @@ def bootstrap_interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:
     means = rng.choice(values, (RESAMPLINGS, len(values))).mean(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
-
-
-def text_table(titles: Sequence[str], compared: Sequence[RegionComparison]) -> str:
-    """The comparison as text, for a terminal; `titles`: of the first and the second run."""
-    rows = {
-        f"Dice, mean of {len(compared[0].first)} test cases": [one.region for one in compared],
-        titles[0]: [f"{one.first.mean():.3f}" for one in compared],
-        titles[1]: [f"{one.second.mean():.3f}" for one in compared],
-        "difference": [f"{one.difference:+.3f}" for one in compared],
-    }
-    width = max(map(len, rows))
-    return "\n".join(f"{title:{width}}" + "".join(f"{value:>9}" for value in values) for title, values in rows.items())
