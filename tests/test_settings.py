@@ -76,8 +76,10 @@ def test_every_setting_has_a_name() -> None:
     )
 
 
-def test_readme_lists_every_setting_with_its_default() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+def test_readme_or_docs_list_every_setting_with_its_default() -> None:
+    root = Path(__file__).parents[1]
+    pages = [root / "README.md", *(root / "docs").glob("*.md")]
+    readme = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     for name, default in known_settings().items():
         shown = "none" if default is None else json.dumps(default)
         assert f"| `{name}` | {shown} |" in readme

@@ -1,4 +1,4 @@
-"""The settings of a run: one validated dataclass in two sections, stored in the plans file under `nnssl_plugin`."""
+"""The settings of a run: one validated dataclass in three sections, stored in the plans file under `nnssl_plugin`."""
 
 import difflib
 import json
@@ -98,11 +98,45 @@ class FinetuningSettings:
 
 
 @dataclass(frozen=True, config=STRICT)
+class ClassificationSettings:
+    """What `SSLClassifyTrainer` does.
+
+    `columns`: of the data set's table, each a task of its own in one run. `cases_per_step`, `tiles`: cases of a step and
+    patches of each. `stages`: encoder stages whose features are pooled, −1 the bottleneck. `pooling`: of a case's tiles.
+    `initial_lr`: peak of the head; `encoder_lr`: of the encoder, by default a tenth of it with loaded weights and the same from
+    scratch. `folds`, `fold_seed`: of the split by patients, stratified by class.
+    `label_fraction`: share of the fold's training patients whose classes are used, nested for one `label_seed`.
+    """
+
+    columns: list[str] = field(default_factory=list)
+    epochs: Count = 100
+    iterations_per_epoch: Count = 50
+    save_every: Count = 10
+    cases_per_step: Annotated[int, Field(ge=2)] = 8
+    tiles: Count = 8
+    stages: Annotated[list[Annotated[int, Field(le=-1)]], Field(min_length=1)] = field(default_factory=lambda: [-1, -2])
+    pooling: Literal["attention", "mean"] = "attention"
+    initial_lr: Positive = 1e-3
+    encoder_lr: Positive | None = None
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    warmup_fraction: Share = 0.05
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    class_weights: bool = True
+    folds: Annotated[int, Field(ge=2)] = 5
+    fold_seed: Annotated[int, Field(ge=0)] = 0
+    label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    label_seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0)] | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
 class Settings:
     """All settings of the plugin."""
 
     pretraining: PretrainingSettings = field(default_factory=PretrainingSettings)
     finetuning: FinetuningSettings = field(default_factory=FinetuningSettings)
+    classification: ClassificationSettings = field(default_factory=ClassificationSettings)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready copy, for the plans file."""
