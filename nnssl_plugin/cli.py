@@ -11,6 +11,7 @@ from nnssl_plugin.errors import InputError
 # Each command is a module with `add_arguments(parser)` and `run(args) -> int`. Only the one that is named is imported, so that
 # `export nnUNet_extTrainer="$(nnssl_plugin trainers)"` costs nothing in a shell's start-up file.
 COMMANDS = {
+    "doctor": "say what is installed, set and there, what is wrong, and what mends it",
     "trainers": "print the folder that nnUNet_extTrainer must name",
     "convert": "turn a folder of scans into an nnU-Net data set",
     "plan": "copy a plans file, with settings embedded and, if asked, a smaller network",
