@@ -1,0 +1,52 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from batchgenerators.dataloading.data_loader import SlimDataLoaderBase
+from threadpoolctl import threadpool_limits
+
+from nnssl_plugin.data.case_record import CaseRecord
+from nnssl_plugin.data.patch_sampler import PatchSampler
+
+
+class BagLoader(SlimDataLoaderBase):
+    """Draws cases, and of each some tiles around its foreground, which is found in the image; runs in worker processes.
+
+    Cases are drawn without repetition until all have been.
+
+    Args:
+        records: cases to draw from.
+        classes: case → index of its class in each column.
+        sampler: draws and augments a tile.
+        cases: of a batch.
+        tiles: of each case.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[CaseRecord],
+        classes: Mapping[str, Sequence[int]],
+        sampler: PatchSampler,
+        cases: int,
+        tiles: int,
+    ) -> None:
+        super().__init__(list(records), cases)
+        self.records = list(records)
+        self.classes = classes
+        self.sampler = sampler
+        self.tiles = tiles
+        self.waiting: list[int] = []
+
+    def generate_train_batch(self) -> dict[str, Any]:
+        """`data` `[B, T, C, *P]` and `target` `[B, columns]`."""
+        bags, targets = [], []
+        with torch.no_grad(), threadpool_limits(limits=1, user_api=None):
+            for _ in range(self.batch_size):
+                if not self.waiting:
+                    self.waiting = np.random.permutation(len(self.records)).tolist()
+                record = self.records[self.waiting.pop()]
+                tiles = [self.sampler.draw(record, 0)["images/augmented"] for _ in range(self.tiles)]
+                bags.append(torch.stack(tiles))
+                targets.append(torch.tensor(self.classes[record.case]))
+        return {"data": torch.stack(bags), "target": torch.stack(targets)}
