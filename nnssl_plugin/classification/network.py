@@ -1,6 +1,7 @@
 """The encoder of the plans' network under a head that classifies cases."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,12 +47,11 @@ class ClassificationNetwork(nn.Module):
         InputError: a stage is asked for that the encoder does not have.
     """
 
-    def __init__(self, unet: nn.Module, classes: Sequence[int], settings: ClassificationSettings) -> None:
+    def __init__(self, unet: Any, classes: Sequence[int], settings: ClassificationSettings) -> None:
         super().__init__()
         self.encoder = unet.encoder
-        if hasattr(unet, "fusion"):
-            self.fusion = unet.fusion
-        channels: list[int] = self.encoder.output_channels  # type: ignore[assignment,union-attr]
+        self.fusion = getattr(unet, "fusion", None)
+        channels: list[int] = unet.encoder.output_channels
         if impossible := [stage for stage in settings.stages if -stage > len(channels)]:
             raise InputError(
                 f"classification.stages: the encoder has {len(channels)} stages, so {impossible[0]} is none of them"
@@ -64,7 +64,7 @@ class ClassificationNetwork(nn.Module):
     def feature_maps(self, tiles: Tensor) -> list[Tensor]:
         """Maps `[N, C, *V]` of the pooled stages of `[N, C, *P]`."""
         skips = list(self.encoder(tiles))
-        if hasattr(self, "fusion"):
+        if self.fusion is not None:
             skips[-1] = self.fusion(skips[-1])
         return [skips[stage] for stage in self.stages]
 
