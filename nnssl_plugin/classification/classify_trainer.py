@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from nnunetv2.utilities.collate_outputs import collate_outputs
 from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import distributed as dist
@@ -24,11 +23,12 @@ from nnssl_plugin.classification.loss import ColumnsCrossEntropy, class_weights
 from nnssl_plugin.classification.network import ClassificationNetwork
 from nnssl_plugin.classification.predict_case import predict_case
 from nnssl_plugin.classification.predictions import Predictions, write_predictions
+from nnssl_plugin.classification.validation_scores import validation_scores
 from nnssl_plugin.data.case_index import build_case_index, open_image
 from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.data.loader import in_worker_processes, intensity_statistics
 from nnssl_plugin.data.patch_sampler import PatchRequest, PatchSampler
-from nnssl_plugin.errors import InputError
+from nnssl_plugin.files import write_json
 from nnssl_plugin.finetuning.parameter_groups import unwrapped
 from nnssl_plugin.finetuning.schedules import StepSchedule, warmup, warmup_length
 from nnssl_plugin.nnunet.dataset_json import channel_names, patient_of
@@ -242,13 +242,16 @@ class ClassifyTrainer(nnUNetTrainer):
         data, target = (batch[key].to(self.device, non_blocking=True) for key in ("data", "target"))
         logits = self.network(data)
         hits = torch.stack([one.argmax(dim=1) for one in logits], dim=1) == target
-        loss = self.loss(logits, target)
-        return {"loss": loss.cpu().numpy(), "hits": int(hits.sum()), "known": int((target != UNKNOWN).sum())}
+        return {
+            "loss": float(self.loss(logits, target)),
+            "hits": int(hits.sum()),
+            "known": int((target != UNKNOWN).sum()),
+        }
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
         """Log loss and accuracy."""
-        collated = collate_outputs(val_outputs)
-        values = torch.tensor([float(sum(collated[key])) for key in ("loss", "hits", "known")], dtype=torch.float64)
+        totals = [sum(output[key] for output in val_outputs) for key in ("loss", "hits", "known")]
+        values = torch.tensor(totals, dtype=torch.float64)
         if self.is_ddp:
             values = values.to(self.device)
             dist.all_reduce(values)
@@ -327,12 +330,8 @@ class ClassifyTrainer(nnUNetTrainer):
         folder = Path(self.output_folder) / "validation"
         folder.mkdir(exist_ok=True)
         write_predictions(predictions, folder / "predictions.csv")
-        for position, column in enumerate(columns):
-            known = [case for case in self.cases.validation if self.cases.classes.of_case[case][position] != UNKNOWN]
-            if not known:
-                raise InputError(f"no validation case has a class in column {column!r}")
-            right = sum(
-                int(predictions.probabilities[case][column].argmax()) == self.cases.classes.of_case[case][position]
-                for case in known
-            )
-            self.print_to_log_file(f"Validation: {column} of {right} of {len(known)} cases is right")
+        scores = validation_scores(folder / "predictions.csv", self.plans_manager.dataset_name)
+        for column, one in scores["mean"].items():
+            shown = ", ".join(f"{name} {value:.3f}" for name, value in one.items() if value is not None)
+            self.print_to_log_file(f"Validation, {column}: {shown}")
+        write_json(scores, folder / "summary.json")
