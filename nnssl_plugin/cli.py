@@ -20,6 +20,7 @@ COMMANDS = {
     "import-nnssl": "the same for a checkpoint of MIC-DKFZ's nnssl",
     "show": "say what a checkpoint or weights file is made of",
     "pseudo-label": "label the cases of a data set with trained models, as a data set of its own, for self-training",
+    "classify": "classes of a folder of images, by networks of SSLClassifyTrainer",
     "evaluate": "score predictions by the conventions of a challenge",
     "compare": "two or more evaluated runs, paired by case",
     "study": "the runs of a study file: recipes, label amounts, folds and seeds, through the real nnU-Net commands",

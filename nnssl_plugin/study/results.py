@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from nnssl_plugin.evaluation.weighted_class_measures import MEASURES
 from nnssl_plugin.report.evaluation_table import LOWER_IS_BETTER
-from nnssl_plugin.study.class_score import MEASURES, class_score_of
+from nnssl_plugin.study.class_score import class_score_of
 from nnssl_plugin.study.scores import Score, measures_of, score_of, value_of
 from nnssl_plugin.study.statistics import Difference, Pair, corrected, difference_of
 
@@ -103,7 +104,7 @@ def summarise(study: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]
     return [
         cell
         for measure in measures_of(results.values())
-        if study["evaluation"] != "classes" or measure[1] in MEASURES
+        if study.get("evaluation") != "classes" or measure[1] in MEASURES
         for cell in _cells(measure, groups, results, study["controls"])
     ]
 
