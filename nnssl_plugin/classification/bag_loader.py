@@ -13,7 +13,7 @@ from nnssl_plugin.data.patch_sampler import PatchSampler
 class BagLoader(SlimDataLoaderBase):
     """Draws cases, and of each some tiles around its foreground, which is found in the image; runs in worker processes.
 
-    Cases are drawn without repetition until all have been.
+    No case is drawn twice in a batch, where there are enough.
 
     Args:
         records: cases to draw from.
@@ -36,16 +36,15 @@ class BagLoader(SlimDataLoaderBase):
         self.classes = classes
         self.sampler = sampler
         self.tiles = tiles
-        self.waiting: list[int] = []
 
     def generate_train_batch(self) -> dict[str, Any]:
         """`data` `[B, T, C, *P]` and `target` `[B, columns]`."""
         bags, targets = [], []
         with torch.no_grad(), threadpool_limits(limits=1, user_api=None):
-            for _ in range(self.batch_size):
-                if not self.waiting:
-                    self.waiting = np.random.permutation(len(self.records)).tolist()
-                record = self.records[self.waiting.pop()]
+            # Nothing is remembered between batches, so that a resumed run draws what an uninterrupted one does.
+            few = len(self.records) < self.batch_size
+            for index in np.random.choice(len(self.records), self.batch_size, replace=few):
+                record = self.records[index]
                 tiles = [self.sampler.draw(record, 0)["images/augmented"] for _ in range(self.tiles)]
                 bags.append(torch.stack(tiles))
                 targets.append(torch.tensor(self.classes[record.case]))

@@ -10,7 +10,7 @@ RANGE = float(np.log(20))
 
 def with_temperature(probabilities: npt.NDArray[np.float64], temperature: float) -> npt.NDArray[np.float64]:
     """Softmax of the logits `[…, K]` that gave `probabilities`, divided by `temperature`."""
-    logits = np.log(np.clip(probabilities, 1e-12, 1)) / temperature
+    logits = np.log(np.clip(probabilities, 1e-30, 1)) / temperature
     scaled = np.exp(logits - logits.max(axis=-1, keepdims=True))
     result: npt.NDArray[np.float64] = scaled / scaled.sum(axis=-1, keepdims=True)
     return result
