@@ -256,7 +256,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_the_documented_example_is_valid(tmp_path: Path) -> None:
     page = (Path(__file__).parents[1] / "docs" / "studies.md").read_text(encoding="utf-8")
-    study = StudyFile(study_file(tmp_path, page.split("```yaml\n")[1].split("```")[0])).study
+    first, of_classes = (text.split("```")[0] for text in page.split("```yaml\n")[1:])
+    assert StudyFile(study_file(tmp_path, of_classes)).study.evaluation == "classes"
+    study = StudyFile(study_file(tmp_path, first)).study
     assert study.control_of("small") == "scratch-small"
     assert study.schedules_of("restoration") == ["warm-up", "steep"]
 

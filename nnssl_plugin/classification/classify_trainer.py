@@ -9,6 +9,7 @@ from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import distributed as dist
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW
 
 from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint, shareable_init_args
@@ -51,6 +52,7 @@ class ClassifyTrainer(nnUNetTrainer):
     """
 
     is_ddp: bool
+    network: Any
     current_epoch: int
     step = 0
 
@@ -119,7 +121,15 @@ class ClassifyTrainer(nnUNetTrainer):
         """As nnU-Net, seeded; remembers the fresh weights, to tell later whether others were loaded."""
         if self.settings.seed is not None:
             seed_everything(start_seed(self.settings.seed, self.local_rank, 0))
-        super().initialize()
+        # nnU-Net wraps for a GPU only.
+        in_ddp, self.is_ddp = self.is_ddp, False
+        try:
+            super().initialize()
+        finally:
+            self.is_ddp = in_ddp
+        if in_ddp:
+            cuda = self.device.type == "cuda"
+            self.network = DistributedDataParallel(self.network, [self.local_rank] if cuda else None)
         self.fresh_weights = self._encoder_sha256()
 
     def _encoder_sha256(self) -> str:
