@@ -11,6 +11,7 @@ from nnssl_plugin.errors import InputError
 # Each command is a module with `add_arguments(parser)` and `run(args) -> int`. Only the one that is named is imported, so that
 # `export nnUNet_extTrainer="$(nnssl_plugin trainers)"` costs nothing in a shell's start-up file.
 COMMANDS = {
+    "doctor": "say what is installed, set and there, what is wrong, and what mends it",
     "trainers": "print the folder that nnUNet_extTrainer must name",
     "convert": "turn a folder of scans into an nnU-Net data set",
     "plan": "copy a plans file, with settings embedded and, if asked, a smaller network",
@@ -20,6 +21,7 @@ COMMANDS = {
     "show": "say what a checkpoint or weights file is made of",
     "probe": "judge frozen features of checkpoints on classes and labels, beside an untrained network",
     "pseudo-label": "label the cases of a data set with trained models, as a data set of its own, for self-training",
+    "classify": "classes of a folder of images, by networks of SSLClassifyTrainer",
     "evaluate": "score predictions by the conventions of a challenge",
     "compare": "two or more evaluated runs, paired by case",
     "study": "the runs of a study file: recipes, label amounts, folds and seeds, through the real nnU-Net commands",

@@ -254,9 +254,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         StudyFile(tmp_path / "nowhere.yaml")
 
 
-def test_the_readmes_example_is_valid(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    study = StudyFile(study_file(tmp_path, readme.split("```yaml\n")[1].split("```")[0])).study
+def test_the_documented_example_is_valid(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "studies.md").read_text(encoding="utf-8")
+    study = StudyFile(study_file(tmp_path, page.split("```yaml\n")[1].split("```")[0])).study
     assert study.control_of("small") == "scratch-small"
     assert study.schedules_of("restoration") == ["warm-up", "steep"]
 

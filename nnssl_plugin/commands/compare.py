@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare, print and, if asked, save."""
     from nnssl_plugin.files import write_json, write_text
+    from nnssl_plugin.report.class_comparison import is_of_classes
     from nnssl_plugin.report.comparison_page import comparison_page
     from nnssl_plugin.report.comparison_table import compare_runs, comparison_rows, comparison_table
     from nnssl_plugin.report.run_scores import common_cases, read_runs
@@ -30,6 +31,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.runs[0]} alone cannot be compared; name two runs or more")
     if args.o and (args.o.suffix != ".json" or not args.o.absolute().parent.is_dir()):
         raise InputError(f"-o {args.o}: the name of a .json file in an existing folder is needed")
+    if is_of_classes(args.runs[0]):
+        return _classes(args)
     runs = read_runs(args.runs)
     names = [one.name for one in runs]
     if len(set(names)) < len(names):
@@ -53,5 +56,23 @@ def run(args: argparse.Namespace) -> int:
         for ending, text in (("csv", whole.csv()), ("md", whole.markdown()), ("tex", whole.latex())):
             write_text(args.o.with_suffix(f".{ending}"), text)
         write_text(args.o.with_suffix(".html"), comparison_page(compared, cases))
+        print(f"\nwritten: {args.o}, with .csv, .md, .tex and .html beside it")
+    return 0
+
+
+def _classes(args: argparse.Namespace) -> int:
+    from nnssl_plugin.files import write_json, write_text
+    from nnssl_plugin.report.class_comparison import class_comparison_page, compare_classes
+
+    compared = compare_classes(args.runs, args.intersect)
+    print(f"{compared.cases} cases; differences to {compared.first}, paired by case\n\n{compared.table.text()}")
+    if args.o:
+        header = compared.table.header
+        rows = [dict(zip(header, row, strict=True)) for row in compared.table.rows]
+        write_json({"baseline": compared.first, "cases": compared.cases, "rows": rows}, args.o)
+        texts = {"csv": compared.table.csv(), "md": compared.table.markdown(), "tex": compared.table.latex()}
+        for ending, text in texts.items():
+            write_text(args.o.with_suffix(f".{ending}"), text)
+        write_text(args.o.with_suffix(".html"), class_comparison_page(compared))
         print(f"\nwritten: {args.o}, with .csv, .md, .tex and .html beside it")
     return 0

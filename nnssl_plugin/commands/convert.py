@@ -2,6 +2,7 @@ import argparse
 from pathlib import Path
 
 from nnssl_plugin.conversion.brats_eras import ERAS
+from nnssl_plugin.conversion.class_table import TableOptions
 from nnssl_plugin.conversion.label_scheme import LabelScheme, scheme_from_names
 from nnssl_plugin.conversion.options import ConversionOptions
 from nnssl_plugin.errors import InputError
@@ -76,15 +77,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_overlap(folder)
 
+    table = converters.add_parser(
+        "table", help="no images: add the columns of a table to a data set that is there already"
+    )
+    table.add_argument("-d", "--dataset-id", required=True, metavar="ID", help="id or name of the data set")
+    table.add_argument(
+        "--table", type=Path, required=True, metavar="FILE", help="CSV with a column `case`, one row a case"
+    )
+    table.add_argument("--columns", nargs="+", default=[], metavar="NAME", help="of the table, kept with each case")
+    table.add_argument("--group", metavar="COLUMN", help="of the table: whose a case is")
+
 
 def run(args: argparse.Namespace) -> int:
     """Convert; the exit code is 1 where cases were left out."""
     from nnssl_plugin.dataset_conversion import brats, chaos
 
     check_nnunet("nnUNet_raw")
+    if args.converter == "table":
+        return _add_table(args)
     if args.converter == "brats" and args.back:
         return _back(args)
-    options = ConversionOptions(args.dataset_id, args.name, args.unlabelled_id, args.overwrite, args.copy, args.strict)
+    options = ConversionOptions(
+        args.dataset_id,
+        args.name,
+        args.unlabelled_id,
+        args.overwrite,
+        args.copy,
+        args.strict,
+        table=_table_options(args),
+    )
     if args.converter == "brats":
         if args.output:
             raise InputError("-o is for --back; data sets go to nnUNet_raw")
@@ -108,6 +129,22 @@ def _folder(args: argparse.Namespace, options: ConversionOptions) -> int:
     if label_scheme and not args.label:
         raise InputError("--regions and --label-name say what segmentations mean, but --label names none")
     return folder.convert(args.input, modality_patterns(args.modality), args.label, label_scheme, args.patient, options)
+
+
+def _add_table(args: argparse.Namespace) -> int:
+    from nnssl_plugin.conversion.add_table import add_table
+
+    options = TableOptions(args.table, tuple(args.columns), args.group)
+    print("\n".join(add_table(args.dataset_id, options)))
+    return 0
+
+
+def _table_options(args: argparse.Namespace) -> TableOptions | None:
+    if args.table:
+        return TableOptions(args.table, tuple(args.columns), args.group)
+    if args.columns or args.group:
+        raise InputError("--columns and --group are of a table: name it with --table")
+    return None
 
 
 def _label_scheme(args: argparse.Namespace) -> LabelScheme | None:
@@ -142,6 +179,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the data set of this id and name")
     parser.add_argument("--copy", action="store_true", help="copy the images instead of listing them where they lie")
     parser.add_argument("--strict", action="store_true", help="write nothing if any case would have to be left out")
+    table = parser.add_argument_group("what else is known of the cases, like their classes")
+    table.add_argument("--table", type=Path, metavar="FILE", help="CSV with a column `case`, one row a case")
+    table.add_argument("--columns", nargs="+", default=[], metavar="NAME", help="of the table, kept with each case")
+    table.add_argument(
+        "--group",
+        metavar="COLUMN",
+        help="of the table: whose a case is; cases of one group are never divided over a split",
+    )
 
 
 def _add_overlap(parser: argparse.ArgumentParser) -> None:

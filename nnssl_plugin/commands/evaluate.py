@@ -10,6 +10,7 @@ SUMMARIES = {
     "chaos": "organs of CHAOS: Dice, RAVD (%%), ASSD and MSSD (mm)",
     "regions": "every label or region of a dataset.json: Dice, HD95 (mm), sensitivity, specificity",
 }
+CLASSES = "classes of whole cases: AUC, accuracy, F1, calibration"
 CONVENTIONS = {
     "brats": {
         "brats2023": "1 necrotic core, 2 oedema, 3 enhancing tumour",
@@ -40,10 +41,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one.add_argument(
             "-o", type=Path, metavar="JSON", help=f"default: PREDICTIONS/{name}.json; tables and a page go beside it"
         )
+    classes = evaluations.add_parser("classes", help=CLASSES, description=CLASSES)
+    classes.add_argument(
+        "predictions",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="predictions.csv of `nnssl_plugin classify` or of folds",
+    )
+    classes.add_argument(
+        "-g", type=Path, required=True, metavar="TABLE", help="CSV with the true classes, column `case`"
+    )
+    classes.add_argument("--columns", nargs="+", default=[], metavar="NAME", help="default: all that were predicted")
+    classes.add_argument(
+        "--positive", nargs="+", default=[], metavar="COLUMN=CLASS", help="whose F1 is given; default: the rarest class"
+    )
+    classes.add_argument("-o", type=Path, metavar="JSON", help="default: classes.json beside the first file")
 
 
 def run(args: argparse.Namespace) -> int:
     """Score, print and save; 1 if any case could not be scored."""
+    return _classes(args) if args.challenge == "classes" else _segmentations(args)
+
+
+def _classes(args: argparse.Namespace) -> int:
+    from nnssl_plugin.evaluation.evaluate_classes import evaluate_classes
+    from nnssl_plugin.files import write_json, write_text
+    from nnssl_plugin.report.class_tables import classes_case_table, scores_table
+    from nnssl_plugin.report.classes_page import classes_page
+
+    output = args.o or args.predictions[0].with_name("classes.json")
+    if output.suffix != ".json" or not output.absolute().parent.is_dir():
+        raise InputError(f"-o {output}: the name of a .json file in an existing folder is needed")
+    if wrong := [text for text in args.positive if "=" not in text]:
+        raise InputError(f"--positive {wrong[0]}: COLUMN=CLASS is expected")
+    positive = dict(text.split("=", 1) for text in args.positive)
+    results = evaluate_classes(args.predictions, args.g, positive, args.columns)
+    write_json(results, output)
+    scores = scores_table(results)
+    write_text(output.with_suffix(".csv"), classes_case_table(results).csv())
+    write_text(output.with_suffix(".md"), scores.markdown())
+    write_text(output.with_suffix(".tex"), scores.latex())
+    write_text(output.with_suffix(".html"), classes_page(results))
+    print(scores.text())
+    if missing := results["not_predicted"]:
+        print(f"{len(missing)} cases of {args.g} have no prediction: {', '.join(missing[:10])}", file=sys.stderr)
+    print(f"\nwritten: {output}, with the same name and .csv (cases), .md and .tex (scores), .html (page)")
+    return 1 if missing else 0
+
+
+def _segmentations(args: argparse.Namespace) -> int:
     from nnssl_plugin.evaluation.evaluate_predictions import evaluate_predictions
     from nnssl_plugin.files import write_json, write_text
     from nnssl_plugin.report.evaluation_page import evaluation_page

@@ -39,13 +39,35 @@ def run(args: argparse.Namespace) -> int:
     _check_name(name, args.p, target, args.overwrite)
     source = load_plans(dataset, args.p)
     copy = copy_with_options(source, name, args, args.set)
+    classes = _classes(copy, target.parent)
     write_json(copy, target)
     print(f"{target}: {args.p} of {dataset}, same preprocessed data")
     _print_configurations(source, copy)
     _print_settings(copy)
     possible = _print_pretraining(copy, target.parent)
-    _print_next(source, copy, target.parent, possible)
+    for line in classes:
+        print(line)
+    _print_next(source, copy, target.parent, possible, "SSLClassifyTrainer" if args.classify else "SSLPretrainTrainer")
     return 0
+
+
+def _classes(copy: dict[str, Any], folder: Path) -> list[str]:
+    """Classes and number of cases in each of the columns that are to be told apart; checked before anything is written."""
+    from nnssl_plugin.classification.labels import case_classes
+    from nnssl_plugin.files import read_json
+    from nnssl_plugin.nnunet.dataset_json import table_cases
+    from nnssl_plugin.settings.settings import settings_from_plans
+
+    columns = settings_from_plans(copy).classification.columns
+    if not columns:
+        return []
+    dataset_json = read_json(folder / "dataset.json")
+    found = case_classes(dataset_json, columns, table_cases(dataset_json))
+    lines = ["\nclassification:"]
+    for position, (column, names) in enumerate(found.columns.items()):
+        indices = [classes[position] for classes in found.of_case.values()]
+        lines.append(f"  {column}: " + ", ".join(f"{name} {indices.count(index)}" for index, name in enumerate(names)))
+    return lines
 
 
 def _check_name(name: str, source: str, target: Path, overwrite: bool) -> None:
@@ -119,7 +141,7 @@ def _print_pretraining(copy: dict[str, Any], folder: Path) -> list[str]:
     return possible
 
 
-def _print_next(source: dict[str, Any], copy: dict[str, Any], folder: Path, possible: list[str]) -> None:
+def _print_next(source: dict[str, Any], copy: dict[str, Any], folder: Path, possible: list[str], trainer: str) -> None:
     # Those that inherit, like a cascade, share the data and the fate of their parent.
     own = {name: entries for name, entries in copy["configurations"].items() if "inherits_from" not in entries}
     preprocessed = [name for name, entries in own.items() if (folder / entries["data_identifier"]).is_dir()]
@@ -127,6 +149,6 @@ def _print_next(source: dict[str, Any], copy: dict[str, Any], folder: Path, poss
     resized = [name for name in usable if own[name] != source["configurations"][name]]
     number, name = folder.name[7:10], copy["plans_name"]
     if usable:
-        print(f"\nnext: nnUNetv2_train {number} {(resized or usable)[-1]} 0 -p {name} -tr SSLPretrainTrainer")
+        print(f"\nnext: nnUNetv2_train {number} {(resized or usable)[-1]} 0 -p {name} -tr {trainer}")
     elif not preprocessed:
         print(f"\nnext: nnUNetv2_preprocess -d {number} -plans_name {name} -c {' '.join(own)}")

@@ -1,14 +1,12 @@
 """A CSV file that says which file is which: `case,patient,modality,path`, and anything else that is known of a case."""
 
-import csv
 import os
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nnssl_plugin.conversion.case import Case, Problems, collect_cases
-from nnssl_plugin.conversion.case_names import control_characters
+from nnssl_plugin.conversion.csv_rows import csv_rows
 from nnssl_plugin.conversion.dicom import DicomFolder
 from nnssl_plugin.conversion.label_scheme import LABEL
 from nnssl_plugin.conversion.scan import ImageFile, Scan
@@ -50,7 +48,7 @@ def cases_from_table(table: Path, folder: Path) -> CasesTable:
     about: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     absent: Problems = {}
     spellings: dict[str, str] = {}
-    for line, row in _rows(table):
+    for line, row in csv_rows(table, COLUMNS):
         case, patient, modality, path = (row[column] for column in COLUMNS)
         modality = LABEL if modality.lower() == LABEL else modality
         if not case or not modality or not path or "/" in case or "\\" in case:
@@ -81,30 +79,3 @@ def cases_from_table(table: Path, folder: Path) -> CasesTable:
         if case.name not in problems
     ]
     return CasesTable(told, problems, modalities, sorted(ignored))
-
-
-def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and row, without blanks around the cells."""
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(_without_control(file, table))
-            columns = [column.strip() for column in next(reader, [])]
-            if set(COLUMNS) - set(columns):
-                raise InputError(f"{table} has the columns {', '.join(columns)}; expected {', '.join(COLUMNS)}")
-            for cells in reader:
-                if len(cells) > len(columns):
-                    raise InputError(f"{table}, line {reader.line_num}: {len(cells)} cells, but {len(columns)} columns")
-                if any(cells):
-                    texts = [*(cell.strip() for cell in cells), *[""] * (len(columns) - len(cells))]
-                    yield reader.line_num, dict(zip(columns, texts, strict=True))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{table} is not UTF-8 ({error}): save it as CSV in UTF-8") from None
-    except (OSError, csv.Error) as error:
-        raise InputError(f"{table} cannot be read: {error}") from None
-
-
-def _without_control(lines: Iterator[str], table: Path) -> Iterator[str]:
-    for number, line in enumerate(lines, start=1):
-        if control := control_characters(line.rstrip("\r\n").replace("\t", "")):
-            raise InputError(f"{table}, line {number} holds {', '.join(control)}: repair the table")
-        yield line

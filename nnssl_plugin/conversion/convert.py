@@ -9,6 +9,7 @@ from nnssl_plugin import __version__
 from nnssl_plugin.conversion.case import Case, Findings
 from nnssl_plugin.conversion.check import Grids, check_case
 from nnssl_plugin.conversion.checked import CheckedCase
+from nnssl_plugin.conversion.class_table import with_table
 from nnssl_plugin.conversion.dataset import Dataset, check_name_is_free
 from nnssl_plugin.conversion.dataset_folder import move_into_place, write_dataset
 from nnssl_plugin.conversion.divide import divide, ids_and_names
@@ -46,10 +47,18 @@ def convert_cases(found: Findings, options: ConversionOptions) -> int:
         OSError: a file cannot be written; what is done so far is kept for the next run.
     """
     found = without_unreadable(found)
+    if options.table:
+        found = with_table(found, options.table)
     names = ids_and_names(found, options)
     if options.resample_to is not None and options.resample_to not in found.modalities:
         raise InputError(f"--resample-to {options.resample_to}: the modalities are {', '.join(found.modalities)}")
-    how = {key: value for key, value in asdict(options).items() if key not in ("overwrite", "strict")}
+    how = {key: value for key, value in asdict(options).items() if key not in ("overwrite", "strict", "table")}
+    if options.table:
+        how["table"] = {
+            "file": str(options.table.file),
+            "columns": list(options.table.columns),
+            "group": options.table.group,
+        }
     scheme = asdict(found.label_scheme) if found.label_scheme else None
     settings = {
         "version": [__version__, RECORD],

@@ -1,5 +1,7 @@
 from dataclasses import dataclass
 
+from nnssl_plugin.conversion.class_table import TableOptions
+
 
 @dataclass(frozen=True)
 class ConversionOptions:
@@ -13,6 +15,7 @@ class ConversionOptions:
         copy: copy files instead of listing them where they lie.
         strict: write nothing if any case would have to be left out.
         resample_to: modality on whose grid the others are resampled; None to leave out cases of several grids.
+        table: says something of each case; None if there is none.
         smallest_overlap: share of that grid's voxels that a resampled scan must cover.
     """
 
@@ -24,3 +27,4 @@ class ConversionOptions:
     strict: bool = False
     resample_to: str | None = None
     smallest_overlap: float = 0.0
+    table: TableOptions | None = None

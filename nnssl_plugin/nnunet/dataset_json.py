@@ -80,6 +80,11 @@ def table_row_of(dataset_json: Mapping[str, Any], case: str) -> dict[str, str]:
     return dict(_entry(dataset_json, case).get("table", {}))
 
 
+def table_cases(dataset_json: Mapping[str, Any]) -> list[str]:
+    """Cases of which something is recorded, in order of their names."""
+    return sorted(dataset_json.get(KEY, {}).get("cases", {}))
+
+
 def side_files_of(dataset_json: Mapping[str, Any], case: str) -> dict[str, str]:
     """Name → path of the files of a case that are no images, like its report; empty where there is none."""
     return dict(_entry(dataset_json, case).get("files", {}))

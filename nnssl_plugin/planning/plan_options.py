@@ -1,6 +1,7 @@
 """The options of `nnssl_plugin plan` that say how a copy differs from its source; a study's `plan_options` are the same."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -18,6 +19,12 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--cfb", action="store_true", help="put the contextual fusion block at the bottleneck of the copy's network"
+    )
+    parser.add_argument(
+        "--classify",
+        nargs="+",
+        metavar="COLUMN",
+        help="columns of the data set's table with the classes that SSLClassifyTrainer learns",
     )
     sizes = parser.add_argument_group("size of the copy's network (the preprocessed data stay as they are)")
     sizes.add_argument("-c", nargs="+", metavar="CONFIGURATION", help="which configurations; default: all that match")
@@ -50,7 +57,11 @@ def copy_with_options(
     return copy_plans(
         plans,
         name,
-        [*(preset_assignments(options.preset) if options.preset else []), *assignments],
+        [
+            *(preset_assignments(options.preset) if options.preset else []),
+            *([f"classification.columns={json.dumps(options.classify)}"] if options.classify else []),
+            *assignments,
+        ],
         configurations=options.c,
         batch_size=options.batch_size,
         patch_size=options.patch_size,

@@ -58,7 +58,7 @@ def read_runs(texts: Sequence[str]) -> list[RunScores]:
     Raises:
         InputError: a path is none of both, or the evaluation left cases out.
     """
-    named = [_name_and_paths(text) for text in texts]
+    named = [name_and_paths(text) for text in texts]
     unnamed = [paths[0].parts for name, paths in named if not name]
     before, after = _alike(unnamed), _alike([parts[::-1] for parts in unnamed])
     runs = []
@@ -75,7 +75,8 @@ def _alike(paths: Sequence[Sequence[str]]) -> int:
     return len(list(shared)) if len(paths) > 1 else 0
 
 
-def _name_and_paths(text: str) -> tuple[str, list[Path]]:
+def name_and_paths(text: str) -> tuple[str, list[Path]]:
+    """Name (empty where none is given) and files of `[NAME=]PATH[,PATH…]`."""
     # A path may hold a =, like lr=0.01.
     name, _, paths = ("", "", text) if Path(text.split(",")[0]).exists() else text.rpartition("=")
     return name, [Path(path) for path in paths.split(",")]
@@ -85,6 +86,8 @@ def _seeds(paths: Sequence[Path]) -> dict[Path, Mapping[str, Any]]:
     seeds: dict[Path, Mapping[str, Any]] = {}
     for file in map(_file, paths):
         content = read_json(file)
+        if isinstance(content, dict) and content.get("evaluation") == "classes":
+            raise InputError(f"{file} is an evaluation of classes and cannot be compared with segmentations")
         if not isinstance(content, dict) or not all(content.get(key) for key in ("cases", "mean", "regions")):
             raise InputError(f"{file} is not a result of nnssl_plugin evaluate, or has no case")
         for case, regions in content["cases"].items():

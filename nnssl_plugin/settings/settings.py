@@ -105,8 +105,7 @@ class ClassificationSettings:
 
     `columns`: of the data set's table, each a task of its own in one run. `cases_per_step`, `tiles`: cases of a step and
     patches of each. `stages`: encoder stages whose features are pooled, −1 the bottleneck. `pooling`: of a case's tiles.
-    `initial_lr`: peak of the head; `encoder_lr`: of the encoder, by default a tenth of it with loaded weights and the same from
-    scratch. `folds`, `fold_seed`: of the split by patients, stratified by class.
+    `initial_lr`: peak of the head; `encoder_lr`: of the encoder, by default the same. `folds`, `fold_seed`: of the split by patients, stratified by class.
     `label_fraction`: share of the fold's training patients whose classes are used, nested for one `label_seed`.
     """
 

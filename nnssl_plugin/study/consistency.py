@@ -20,6 +20,10 @@ GIVEN = {
     "finetuning.seed": "is given by 'seeds' of the labels",
     "finetuning.label_fraction": "is given by 'labels', whose subsets are folds; set as well, it would take a share of those",
     "finetuning.label_seed": "is given by 'draws' of the labels",
+    "classification.seed": "is given by 'seeds' of the labels",
+    "classification.columns": "is given by 'columns'",
+    "classification.label_fraction": "is given by 'labels'",
+    "classification.label_seed": "is given by 'draws' of the labels",
     "pretraining.seed": "is given by 'pretraining_seeds'",
     "pretraining.keep": "is given by 'pretraining_steps' of the recipe",
 }
@@ -27,7 +31,7 @@ GIVEN = {
 
 def inconsistencies(study: Study) -> list[Problem]:
     """Every problem with its place in the file."""
-    parts = (_names, _patients, _labels, _lengths, _options, _settings)
+    parts = (_names, _classes, _patients, _labels, _lengths, _options, _settings)
     return [problem for part in parts for problem in part(study)]
 
 
@@ -44,6 +48,20 @@ def _names(study: Study) -> Iterator[Problem]:
     yield from _twice(("folds",), study.folds)
     yield from _twice(("budgets",), study.budgets)
     yield from _twice(("pretraining_seeds",), study.pretraining_seeds)
+
+
+def _classes(study: Study) -> Iterator[Problem]:
+    if study.evaluation != "classes":
+        if study.columns:
+            yield ("columns",), "are classes, which need 'evaluation: classes'"
+        return
+    if not study.columns:
+        yield (), "'evaluation: classes' needs 'columns' of the data set's table"
+    if study.patients:
+        yield ("patients",), "classification is compared over its own folds; name 'folds' instead"
+    for i, labels in enumerate(study.labels):
+        if labels.count is not None:
+            yield ("labels", i, "count"), "a share is taken of each class; write 'fraction'"
 
 
 def _patients(study: Study) -> Iterator[Problem]:
@@ -144,7 +162,7 @@ def _options(study: Study) -> Iterator[Problem]:
 def _settings(study: Study) -> Iterator[Problem]:
     given = dict(GIVEN)
     if _has_budgets(study):
-        given["finetuning.epochs"] = "is given by 'budgets'"
+        given[f"{study.downstream}.epochs"] = "is given by 'budgets'"
     for place, section in _sections(study):
         for i, assignment in enumerate(section.assignments):
             name = assignment.partition("=")[0]

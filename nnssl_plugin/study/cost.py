@@ -10,6 +10,7 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
 from nnssl_plugin.nnunet.plans_file import configuration_of
 from nnssl_plugin.settings.settings import settings_from_plans
+from nnssl_plugin.study.declaration import CLASSIFIER
 from nnssl_plugin.study.record import Record
 from nnssl_plugin.study.run import Run
 
@@ -22,7 +23,8 @@ TIMED_STEPS = 3
 def steps_of(run: Run, plans: Mapping[str, Any]) -> int:
     """Optimisation steps of a run: by the settings of its plans, or nnU-Net's own number for a stock trainer."""
     settings = settings_from_plans(plans)
-    section: Any = settings.pretraining if run.is_pretraining else settings.finetuning
+    finetuned: Any = settings.classification if run.trainer == CLASSIFIER else settings.finetuning
+    section: Any = settings.pretraining if run.is_pretraining else finetuned
     if run.trainer.startswith("SSL"):
         return int(section.epochs * section.iterations_per_epoch)
     named = EPOCHS.search(run.trainer)

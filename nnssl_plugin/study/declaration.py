@@ -4,13 +4,14 @@ A *control* trains from scratch; a *recipe* pre-trains and is fine-tuned by one 
 or a recipe with one of its schedules.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # Names become parts of plans names, which nnU-Net splits at '__'.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
 Assignments = Annotated[list[str], Field(alias="set")]
+CLASSIFIER = "SSLClassifyTrainer"
 Whole = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -110,6 +111,9 @@ class Schedule(Section):
 class Study(Section):
     """A whole study. `evaluation`: of `nnssl_plugin evaluate`. `assignments` and options hold for all runs.
 
+    With `evaluation: classes` networks learn the classes in `columns` of the data set's table, by default with
+    `SSLClassifyTrainer`, and folds are that trainer's.
+
     `folds`: of nnU-Net's splits, whose validation cases are scored; or `patients`, in place of folds.
     `budgets`: numbers of fine-tuning steps, each with a schedule of its own; by default as the settings say.
     `pretraining_seeds`: one pre-training each, of every recipe; draws and seeds take turns with them.
@@ -121,7 +125,8 @@ class Study(Section):
     plans: str = "nnUNetPlans"
     folds: Annotated[list[Whole], Field(min_length=1)] = [0]
     patients: Patients | None = None
-    evaluation: Literal["brats", "chaos", "regions"]
+    evaluation: Literal["brats", "chaos", "regions", "classes"]
+    columns: list[str] = []
     plan_options: str = ""
     pretraining_options: str = ""
     assignments: Assignments = []
@@ -131,6 +136,26 @@ class Study(Section):
     controls: Annotated[dict[Name, Control], Field(min_length=1)]
     recipes: dict[Name, Recipe] = {}
     schedules: dict[Name, Schedule] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trained_to_classify(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("evaluation") != "classes":
+            return values
+        filled = dict(values)
+        for key in ("controls", "schedules"):
+            sections = values.get(key)
+            if isinstance(sections, dict):
+                filled[key] = {
+                    name: {"trainer": CLASSIFIER, **section} if isinstance(section, dict) else section
+                    for name, section in sections.items()
+                }
+        return filled
+
+    @property
+    def downstream(self) -> str:
+        """The section of the settings that the fine-tuned runs follow."""
+        return "classification" if self.evaluation == "classes" else "finetuning"
 
     def control_of(self, recipe: str) -> str:
         """Name of the control that a recipe is compared with."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
+from nnssl_plugin.classification.validation_scores import validation_scores
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.evaluation.evaluate_predictions import evaluate_predictions
 from nnssl_plugin.files import write_json
@@ -114,6 +115,9 @@ def _training(run: Run, weights: Path | None, places: Places, device: Device) ->
 def _score(run: Run, places: Places) -> None:
     # In this process: a command of its own would take longer to start than to score, and draw a page for every run.
     predictions = places.fold(run) / "validation"
+    if places.evaluation == "classes":
+        write_json(validation_scores(predictions / "predictions.csv", places.dataset), places.scores(run))
+        return
     results, _ = evaluate_predictions(places.evaluation, predictions, progress="")
     if problems := results["problems"]:
         raise RunError(f"{len(problems)} of its predictions cannot be scored, first: {problems[0]}")

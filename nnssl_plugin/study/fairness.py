@@ -6,6 +6,7 @@ from typing import Any
 
 from nnssl_plugin.nnunet.plans_file import configuration_of
 from nnssl_plugin.settings.settings import settings_from_plans
+from nnssl_plugin.study.declaration import CLASSIFIER
 from nnssl_plugin.study.results import method_title
 from nnssl_plugin.study.run import Run
 
@@ -45,7 +46,7 @@ def what_differs(ours: Run, control: Run, plans: Mapping[str, dict[str, Any]], c
     if ours.cases != control.cases:
         differ.append("training cases")
     here, there = (
-        _flat({**configuration_of(plans[run.plans], configuration), "finetuning": _settings(run, plans[run.plans])})
+        _flat({**configuration_of(plans[run.plans], configuration), **_settings(run, plans[run.plans])})
         for run in (ours, control)
     )
     for name in dict.fromkeys([*here, *there]):
@@ -66,13 +67,15 @@ def _settings(run: Run, plans: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of fine-tuning as far as the run's trainer follows them."""
     if run.trainer.startswith("nnUNet"):
         return {}
+    if run.trainer == CLASSIFIER:
+        return {"classification": asdict(settings_from_plans(plans).classification)}
     settings: dict[str, Any] = asdict(settings_from_plans(plans).finetuning)
     own = {name: settings.pop(name) for name in list(settings) if name.startswith(SCRATCH)}
     if run.trainer == "SSLScratchTrainer":
         if settings.get("optimizer") == "sgd":
             settings["initial_lr"] = NNUNET_SGD_RATE
         settings |= {name.removeprefix(SCRATCH): value for name, value in own.items() if value is not None}
-    return settings
+    return {"finetuning": settings}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -57,14 +57,23 @@ def study_folds(file: StudyFile, folder: Path, images: Path, write: bool) -> Stu
     """
     # Two studies of one data set must not append at once.
     with FileLock(folder / f".{SPLITS}.lock") if write else nullcontext():
-        splits = _Splits(folder, images, needed=file.study.patients is None)
-        folds = _declared(file, splits) if file.study.patients else _of_splits(file, splits)
+        splits = Splits(folder, images, needed=file.study.patients is None)
+        folds = _folds(file, splits, images)
         if write:
             splits.write()
     return folds
 
 
-class _Splits:
+def _folds(file: StudyFile, splits: "Splits", images: Path) -> StudyFolds:
+    if file.study.evaluation == "classes":
+        # It builds on this module.
+        from nnssl_plugin.study.class_folds import class_study_folds
+
+        return class_study_folds(file, splits, images)
+    return _declared(file, splits) if file.study.patients else _of_splits(file, splits)
+
+
+class Splits:
     """`splits_final.json`; where there is none, the splits are those nnU-Net would make.
 
     Args:
@@ -118,7 +127,7 @@ class _Splits:
             write_json(self.entries, self.path)
 
 
-def _of_splits(file: StudyFile, splits: _Splits) -> StudyFolds:
+def _of_splits(file: StudyFile, splits: Splits) -> StudyFolds:
     """Folds that nnU-Net's splits have, and label subsets of them."""
     folds = StudyFolds()
     for base in file.study.folds:
@@ -130,7 +139,7 @@ def _of_splits(file: StudyFile, splits: _Splits) -> StudyFolds:
     return folds
 
 
-def _declared(file: StudyFile, splits: _Splits) -> StudyFolds:
+def _declared(file: StudyFile, splits: Splits) -> StudyFolds:
     """Folds of the patients that the file declares; pre-training leaves out development and test patients alike."""
     patients = file.study.patients
     assert patients is not None
@@ -155,7 +164,7 @@ def _declared(file: StudyFile, splits: _Splits) -> StudyFolds:
     return folds
 
 
-def _add_subsets(file: StudyFile, splits: _Splits, folds: StudyFolds, base: int, whole: LabelFold) -> None:
+def _add_subsets(file: StudyFile, splits: Splits, folds: StudyFolds, base: int, whole: LabelFold) -> None:
     patients = splits.patients(whole.training)
     for i, labels in enumerate(file.study.labels):
         drawn: dict[int, int | None] = {}

@@ -12,6 +12,7 @@ from nnssl_plugin.nnunet.plans_file import load_plans
 from nnssl_plugin.planning.plan_options import copy_with_options, read_plan_options
 from nnssl_plugin.planning.plans_copy import copy_plans
 from nnssl_plugin.settings.settings import settings_from_plans
+from nnssl_plugin.study.declaration import CLASSIFIER
 from nnssl_plugin.study.run import Run
 
 
@@ -79,8 +80,10 @@ def _in_epochs(run: Run, plans: Mapping[str, Any]) -> list[str]:
     settings = settings_from_plans(plans)
     assignments = []
     if run.budget:
-        epochs = epochs_of(run.budget, settings.finetuning.iterations_per_epoch, "finetuning.iterations_per_epoch")
-        assignments.append(f"finetuning.epochs={epochs}")
+        section = "classification" if run.trainer == CLASSIFIER else "finetuning"
+        iterations = getattr(settings, section).iterations_per_epoch
+        epochs = epochs_of(run.budget, iterations, f"{section}.iterations_per_epoch")
+        assignments.append(f"{section}.epochs={epochs}")
     if run.is_pretraining and run.pretraining_steps:
         kept = kept_epochs(run.pretraining_steps, plans)
         assignments.append(f"pretraining.keep={kept}")

@@ -7,6 +7,8 @@ from nnssl_plugin.report.table_text import Table
 from nnssl_plugin.study.results import Cell, where_reached
 
 # Columns that say nothing where they hold one value.
+# Of segmentation and of classification.
+MAIN_METRICS = ("Dice", "AUC")
 FACTORS = ("metric", "labels", "steps", "pre-training steps", "sd of seeds", "cases")
 
 
@@ -51,8 +53,8 @@ def result_table(cells: Sequence[Cell]) -> Table:
 
 
 def short_table(cells: Sequence[Cell]) -> Table:
-    """Dice alone, without the columns that hold the same everywhere."""
-    whole = result_table([cell for cell in cells if cell.metric == "Dice"])
+    """Dice (or AUC) alone, without the columns that hold the same everywhere."""
+    whole = result_table([cell for cell in cells if cell.metric in MAIN_METRICS])
     same = [
         title
         for i, title in enumerate(whole.header)
@@ -79,7 +81,7 @@ def reached_table(cells: Sequence[Cell]) -> Table:
     for cell in _compared(cells):
         key = cell.region, cell.labels, cell.method, cell.pretraining_steps
         curve = sorted(
-            (one.steps, one.mean) for one in cells if _key(one) == key and one.metric == "Dice" and one.scores
+            (one.steps, one.mean) for one in cells if _key(one) == key and one.metric == cell.metric and one.scores
         )
         control = [one for one in _control_of(cell, cells) if one.labels == cell.labels]
         if key in seen or len(curve) < 2 or not control:
@@ -118,14 +120,16 @@ def _key(cell: Cell) -> tuple[str, str, str, int]:
 
 
 def _compared(cells: Sequence[Cell]) -> list[Cell]:
-    return [cell for cell in cells if cell.metric == "Dice" and cell.difference and cell.scores]
+    return [cell for cell in cells if cell.metric in MAIN_METRICS and cell.difference and cell.scores]
 
 
 def _control_of(cell: Cell, cells: Sequence[Cell]) -> list[Cell]:
     """Cells of the control of a cell, at every amount of labels and budget."""
     control = cell.difference.control if cell.difference else ""
     return [
-        one for one in cells if (one.method, one.region, one.metric) == (control, cell.region, "Dice") and one.scores
+        one
+        for one in cells
+        if (one.method, one.region, one.metric) == (control, cell.region, cell.metric) and one.scores
     ]
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from nnssl_plugin.evaluation.weighted_class_measures import MEASURES
 from nnssl_plugin.report.evaluation_table import LOWER_IS_BETTER
+from nnssl_plugin.study.class_score import class_score_of
 from nnssl_plugin.study.scores import Score, measures_of, score_of, value_of
 from nnssl_plugin.study.statistics import Difference, Pair, corrected, difference_of
 
@@ -102,6 +104,7 @@ def summarise(study: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]
     return [
         cell
         for measure in measures_of(results.values())
+        if study.get("evaluation") != "classes" or measure[1] in MEASURES
         for cell in _cells(measure, groups, results, study["controls"])
     ]
 
@@ -194,5 +197,8 @@ def _scores(
     for run in runs:
         if run["name"] in results:
             by_fold[_repeat(run)][run["base_fold"]] = results[run["name"]]
-    scores = {repeat: score_of(folds, region, metric) for repeat, folds in by_fold.items()}
+    scores: dict[Repeat, Score | None] = {}
+    for repeat, folds in by_fold.items():
+        of_classes = any("classes" in one for one in folds.values())
+        scores[repeat] = (class_score_of if of_classes else score_of)(folds, region, metric)
     return {repeat: score for repeat, score in sorted(scores.items()) if score is not None}

@@ -1,5 +1,6 @@
 """The runs of a study: what nnU-Net is asked to train, and where it leaves it."""
 
+import json
 import shlex
 from dataclasses import dataclass
 from itertools import product
@@ -136,7 +137,7 @@ def _finetuning(study: Study, method: tuple[str, str], labels: Labels, factors: 
         plans=plans,
         source=section.plans or study.plans,
         options=_words(study.plan_options, section.plan_options),
-        settings=(*study.assignments, *section.assignments, *how, f"finetuning.seed={factors.seed}"),
+        settings=(*study.assignments, *section.assignments, *how, *_given(study, labels, factors)),
         fold=fold.index,
         base_fold=fold.base,
         recipe=name,
@@ -151,6 +152,18 @@ def _finetuning(study: Study, method: tuple[str, str], labels: Labels, factors: 
         budget=factors.budget,
         pretraining=_pretraining_name(study, name, factors.pretraining_seed, fold.base) if schedule else "",
     )
+
+
+def _given(study: Study, labels: Labels, factors: _Factors) -> list[str]:
+    """Settings that the study gives to a fine-tuned run."""
+    given = [f"{study.downstream}.seed={factors.seed}"]
+    if study.downstream == "classification":
+        given += [
+            f"classification.columns={json.dumps(study.columns)}",
+            f"classification.label_fraction={labels.fraction}",
+            f"classification.label_seed={factors.draw or 0}",
+        ]
+    return given
 
 
 def _words(*options: str) -> tuple[str, ...]:

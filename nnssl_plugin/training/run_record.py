@@ -10,7 +10,7 @@ from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint
 from nnssl_plugin.checkpoints.recorded import recorded_section
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.settings.earlier_version import finetuning_of_today
-from nnssl_plugin.settings.settings import FinetuningSettings, PretrainingSettings
+from nnssl_plugin.settings.settings import ClassificationSettings, FinetuningSettings, PretrainingSettings
 
 # Where nnU-Net's `init_args` of a checkpoint hold the record of the run.
 RECORD = "nnssl_plugin"
@@ -48,7 +48,9 @@ def record_of_new_run(
 
 
 def refuse_other_settings(
-    checkpoint: str, init_args: Mapping[str, Any], settings: PretrainingSettings | FinetuningSettings
+    checkpoint: str,
+    init_args: Mapping[str, Any],
+    settings: PretrainingSettings | FinetuningSettings | ClassificationSettings,
 ) -> None:
     """Refuse to resume a run with other settings than it was started with.
 

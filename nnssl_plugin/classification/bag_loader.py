@@ -1,0 +1,51 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from batchgenerators.dataloading.data_loader import SlimDataLoaderBase
+from threadpoolctl import threadpool_limits
+
+from nnssl_plugin.data.case_record import CaseRecord
+from nnssl_plugin.data.patch_sampler import PatchSampler
+
+
+class BagLoader(SlimDataLoaderBase):
+    """Draws cases, and of each some tiles around its foreground, which is found in the image; runs in worker processes.
+
+    No case is drawn twice in a batch, where there are enough.
+
+    Args:
+        records: cases to draw from.
+        classes: case → index of its class in each column.
+        sampler: draws and augments a tile.
+        cases: of a batch.
+        tiles: of each case.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[CaseRecord],
+        classes: Mapping[str, Sequence[int]],
+        sampler: PatchSampler,
+        cases: int,
+        tiles: int,
+    ) -> None:
+        super().__init__(list(records), cases)
+        self.records = list(records)
+        self.classes = classes
+        self.sampler = sampler
+        self.tiles = tiles
+
+    def generate_train_batch(self) -> dict[str, Any]:
+        """`data` `[B, T, C, *P]` and `target` `[B, columns]`."""
+        bags, targets = [], []
+        with torch.no_grad(), threadpool_limits(limits=1, user_api=None):
+            # Nothing is remembered between batches, so that a resumed run draws what an uninterrupted one does.
+            few = len(self.records) < self.batch_size
+            for index in np.random.choice(len(self.records), self.batch_size, replace=few):
+                record = self.records[index]
+                tiles = [self.sampler.draw(record, 0)["images/augmented"] for _ in range(self.tiles)]
+                bags.append(torch.stack(tiles))
+                targets.append(torch.tensor(self.classes[record.case]))
+        return {"data": torch.stack(bags), "target": torch.stack(targets)}

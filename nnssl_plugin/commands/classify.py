@@ -1,0 +1,67 @@
+import argparse
+import os
+from pathlib import Path
+
+from nnssl_plugin.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """As nnUNetv2_predict has them."""
+    parser.add_argument("-d", required=True, metavar="DATASET", help="id or name that the classifier was trained on")
+    parser.add_argument("-i", type=Path, required=True, metavar="FOLDER", help="images, CASE_0000.nii.gz and so on")
+    parser.add_argument(
+        "-o", type=Path, required=True, metavar="FILE", help="predictions, .csv; a .json is put beside it"
+    )
+    parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS")
+    parser.add_argument("-c", required=True, metavar="CONFIGURATION")
+    parser.add_argument("-f", nargs="+", default=["0", "1", "2", "3", "4"], metavar="FOLD", help="default: %(default)s")
+    parser.add_argument("-tr", default="SSLClassifyTrainer", metavar="TRAINER", help="default: %(default)s")
+    parser.add_argument("-device", default="cuda", choices=("cuda", "cpu", "mps"), help="default: %(default)s")
+    parser.add_argument(
+        "--maps",
+        type=Path,
+        metavar="FOLDER",
+        help="also where the network looked: attention and Grad-CAM as NIfTI, and a page",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict and write."""
+    from nnssl_plugin.nnunet.environment import dataset_name, folder_of
+
+    if args.o.suffix != ".csv":
+        raise InputError(f"-o {args.o}: a name that ends in .csv is expected")
+    if not os.access(args.o.resolve().parent, os.W_OK):
+        raise InputError(f"-o {args.o}: nothing can be written to {args.o.resolve().parent}")
+    results = folder_of("nnUNet_results") / dataset_name(args.d)
+    folder = results / f"{args.tr}__{args.p}__{args.c}"
+    if not folder.is_dir():
+        known = sorted(path.name for path in results.glob("*Classify*__*")) if results.is_dir() else []
+        raise InputError(f"there is no {folder}; trained classifiers of this data set: {', '.join(known) or 'none'}")
+    return _classify(args, folder)
+
+
+def _classify(args: argparse.Namespace, folder: Path) -> int:
+    import torch
+
+    from nnssl_plugin.classification.classify_folder import classify_folder
+    from nnssl_plugin.classification.predictions import write_predictions, write_predictions_json
+    from nnssl_plugin.classification.trained_classifier import load_classifier
+
+    device = torch.device(args.device)
+    classifier = load_classifier(folder, args.f, device)
+    for column, temperature in classifier.temperature.items():
+        print(f"{column}: {' '.join(classifier.columns[column])}; temperature {temperature:.2f}")
+    if args.maps:
+        from nnssl_plugin.classification.saliency_maps import SaliencyMaps
+        from nnssl_plugin.report.saliency_page import write_saliency_page
+
+        maps = SaliencyMaps(classifier, args.maps, device)
+        predictions = classify_folder(classifier, args.i, device, maps.add)
+        print(write_saliency_page(args.maps, predictions, maps.pictures))
+    else:
+        predictions = classify_folder(classifier, args.i, device)
+    write_predictions(predictions, args.o)
+    write_predictions_json(predictions, args.o.with_suffix(".json"))
+    print(f"{len(predictions.probabilities)} cases: {args.o}")
+    return 0
