@@ -11,7 +11,7 @@ from tqdm import tqdm
 from nnssl_plugin.data.case_index import open_image
 from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.evaluation.regions import labels_from_dataset_json
+from nnssl_plugin.nnunet.dataset_json import is_unlabelled
 
 # Of each label value of a case to learn from, and of a case's foreground to be scored on.
 LEARNED = 100
@@ -31,12 +31,15 @@ class LabelledVoxels:
 
 
 def probed_regions(dataset_json: Mapping[str, Any], dataset: str) -> dict[str, tuple[int, ...]]:
-    """Region or class → label values.
+    """Region or class of nnU-Net's `dataset.json` → label values; the background and voxels to be ignored are none.
 
     Raises:
         InputError: the labels are placeholders.
     """
-    return dict(labels_from_dataset_json(dataset_json, f"dataset.json of {dataset}").regions)
+    if is_unlabelled(dataset_json):
+        raise InputError(f"{dataset} is unlabelled: its labels are placeholders, and nothing can be judged by them")
+    regions = {name: value for name, value in dataset_json["labels"].items() if name not in ("background", "ignore")}
+    return {name: tuple(value) if isinstance(value, list) else (value,) for name, value in regions.items()}
 
 
 def sample_voxels(records: Sequence[CaseRecord], regions: Mapping[str, Sequence[int]]) -> list[LabelledVoxels]:
