@@ -1,6 +1,7 @@
 """Frozen features and their judges: arithmetic, patients apart, refusals, and the real command."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import torch.nn.functional as F
 from nnunetv2.run.run_training import run_training
 
 from nnssl_plugin.cli import main
+from nnssl_plugin.data.case_index import build_case_index, open_image
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.export.target_network import find_target_network
+from nnssl_plugin.networks.encoder_features import encoder_features
 from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.probing import probe as probe_module
@@ -19,7 +23,7 @@ from nnssl_plugin.probing.case_classes import CaseClasses, case_classes
 from nnssl_plugin.probing.checkpoint_network import titles
 from nnssl_plugin.probing.class_probe import probe_classes
 from nnssl_plugin.probing.estimators import PROBES
-from nnssl_plugin.probing.features import _at
+from nnssl_plugin.probing.features import _at, network_features
 from nnssl_plugin.probing.labelled_voxels import LabelledVoxels
 from nnssl_plugin.probing.seen_cases import seen_cases
 from nnssl_plugin.probing.tiles import nearest_tile, padded, tile_corners
@@ -66,6 +70,42 @@ def test_classes_are_found_where_the_features_have_them_and_only_there(judge: st
     assert min(probe_classes(PROBES[judge], informed, column_of(classes), patients, [0, 1])["AUC"]) > 0.95
     blind = np.mean(probe_classes(PROBES[judge], noise, column_of(classes), patients, range(5))["AUC"])
     assert 0.25 < blind < 0.75
+
+
+@pytest.mark.parametrize("judge", PROBES)
+def test_a_collapsed_network_is_at_chance(judge: str) -> None:
+    classes, patients = [i % 2 for i in range(40)], [f"p{i}" for i in range(40)]
+    found = probe_classes(PROBES[judge], np.ones((40, 6), np.float32), column_of(classes), patients, [0, 1])
+    assert found["balanced accuracy"] == pytest.approx([0.5, 0.5], abs=0.15)
+    rng = np.random.default_rng(0)
+    voxels, owners = [labelled(rng) for _ in range(6)], [f"p{i}" for i in range(6)]
+    dense = [np.zeros((60, 4), np.float16)] * 6
+    scores = probe_voxels(PROBES[judge], dense, voxels, owners, 2, [0])
+    assert scores["average precision"][0] == pytest.approx(0.3, abs=0.12)
+
+
+@pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
+def test_a_case_of_one_tile_has_the_features_of_its_image(environment: Path, configuration: str) -> None:
+    prepare(environment)
+    target = find_target_network(NAME, "Tiny", configuration)
+    network = target.fresh_network(0).eval()
+    folder = environment / "nnUNet_preprocessed" / NAME / f"nnUNetPlans_{configuration[:2]}"
+    (record,) = build_case_index(folder, CASES[:1], target.channels, {CASES[0]: CASES[0]})
+    image = torch.from_numpy(open_image(record.file)[:])
+    flat = configuration == "2d"
+    # Of three axes: one tile of the whole image. Of two: one slice, in the middle of its padded tile.
+    patch, places = ((32, 32), np.array([[12, 5, 7]])) if flat else ((24, 24, 24), np.array([[12, 5, 7], [3, 20, 11]]))
+    record = replace(record, locations=np.array([[12, 12, 12]])) if flat else record
+    found = network_features(network, [record], [places], patch, torch.device("cpu"), "")
+    seen = F.pad(image[:, 12], (0, 8, 0, 8))[None] if flat else image[None]
+    with torch.no_grad():
+        stages = encoder_features(network, seen)
+    pooled = torch.cat([stage.flatten(2).mean(dim=2) for stage in stages], dim=1)[0]
+    np.testing.assert_allclose(found.pooled[0], pooled.numpy(), atol=1e-5)
+    mode = "bilinear" if flat else "trilinear"
+    whole = torch.cat([F.interpolate(stage, size=patch, mode=mode) for stage in stages], dim=1)[0]
+    wanted = whole[(slice(None), *places[:, flat:].T)].T
+    np.testing.assert_allclose(found.voxels[0], wanted.numpy(), atol=5e-3)
 
 
 @pytest.mark.parametrize("judge", PROBES)

@@ -3,7 +3,7 @@ from typing import Any
 
 from nnssl_plugin.report.table_text import Table
 
-SCORES = ("AUC", "balanced accuracy", "accuracy", "average precision")
+SCORES = ("AUC", "average precision", "balanced accuracy", "accuracy")
 
 
 def probe_tables(result: Mapping[str, Any]) -> dict[str, Table]:
