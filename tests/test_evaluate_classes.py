@@ -16,6 +16,7 @@ from nnssl_plugin.evaluation.weighted_class_measures import (
     weighted_balanced_accuracy,
     weighted_f1_macro,
 )
+from nnssl_plugin.study.class_score import ClassScore
 
 
 def write(path: Path, probabilities: dict[str, list[float]], column: str = "grade", names=("2", "3")) -> Path:
@@ -157,3 +158,13 @@ def test_comparison_is_paired(tmp_path: Path, table: Path, capsys: pytest.Captur
     assert (tmp_path / "compared.html").stat().st_size
     assert main(["compare", results["good"], str(tmp_path / "good.csv")]) == 2
     assert "cannot be read as JSON" in capsys.readouterr().err
+
+
+def test_a_studys_score_is_the_mean_over_folds() -> None:
+    # Each fold ranks its cases right, but the second's probabilities lie lower.
+    truth = {(0, "a"): 0, (0, "b"): 1, (1, "c"): 0, (1, "d"): 1, (2, "e"): 1}
+    of_one = {(0, "a"): 0.7, (0, "b"): 0.9, (1, "c"): 0.1, (1, "d"): 0.3, (2, "e"): 0.5}
+    score = ClassScore(truth, {case: [1 - p, p] for case, p in of_one.items()}, weighted_auc)
+    assert score.over(score.cases, np.ones((1, 5))).tolist() == [1.0]
+    only_a_class = np.array([[0.0, 0.0, 0.0, 1.0, 1.0]])
+    assert np.isnan(score.over(score.cases, only_a_class)).all()

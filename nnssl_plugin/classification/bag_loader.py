@@ -43,7 +43,8 @@ class BagLoader(SlimDataLoaderBase):
         with torch.no_grad(), threadpool_limits(limits=1, user_api=None):
             # Nothing is remembered between batches, so that a resumed run draws what an uninterrupted one does.
             few = len(self.records) < self.batch_size
-            for index in np.random.choice(len(self.records), self.batch_size, replace=few):
+            drawn: list[int] = np.random.choice(np.arange(len(self.records)), self.batch_size, replace=few).tolist()
+            for index in drawn:
                 record = self.records[index]
                 tiles = [self.sampler.draw(record, 0)["images/augmented"] for _ in range(self.tiles)]
                 bags.append(torch.stack(tiles))

@@ -102,7 +102,7 @@ def statements_on(options: TableOptions, table: TableRows, cases: Sequence[str])
         counts = {value: values.count(value) for value in sorted(set(values))}
         if len(counts) < 2:
             raise InputError(f"column {column!r} has less than two values among the cases of the folder")
-        if len(counts) > len(values) / 2:
+        if len(counts) > max(2, len(values) / 2):
             lines.append(
                 f"WARNING: column {column!r} has {len(counts)} values in {len(values)} cases: is it a measurement?"
             )

@@ -132,6 +132,12 @@ def _next_steps(datasets: Sequence[Dataset]) -> list[str]:
     first, *others = datasets
     configuration = natural_configuration(*median_geometry([first.checked[case.name] for case in first.cases]))
     plan = f"nnUNetv2_plan_and_preprocess -d {first.dataset_id} -c {configuration} --verify_dataset_integrity"
+    told = sorted({column for case in first.cases for column in case.about})
+    classify = [
+        f"to classify: {plan}, then nnssl_plugin plan -d {first.dataset_id} -p nnUNetPlans --classify {' '.join(told)} -o NAME"
+    ]
+    if first.label_scheme is None and told:
+        return classify
     if first.label_scheme is None:
         return [
             f"nnssl_plugin align --pretrain {first.dataset_id} --target ID  (the data set to fine-tune on, once planned)",

@@ -30,9 +30,23 @@ class ClassScore:
         return sorted(self.truth)
 
     def over(self, cases: Sequence[Case], weights: Floats) -> Floats:
-        """The measure of each sample; NaN for one that lacks a class."""
+        """Mean over folds of the measure of each sample; a fold that lacks a class in the sample is left out of its mean.
+
+        Not over all cases at once: each fold has a network of its own, whose probabilities lie higher or lower than the
+        others', so that a ranking of all of them can be below chance.
+        """
         truth = np.array([self.truth[case] for case in cases])
-        return self.measure(truth, np.array([self.probabilities[case] for case in cases]), weights)
+        probabilities = np.array([self.probabilities[case] for case in cases])
+        folds = np.array([fold for fold, _ in cases])
+        each = np.stack(
+            [
+                self.measure(truth[folds == fold], probabilities[folds == fold], weights[:, folds == fold])
+                for fold in np.unique(folds)
+            ]
+        )
+        known = np.isfinite(each)
+        total = np.where(known, each, 0).sum(axis=0)
+        return np.divide(total, known.sum(axis=0), out=np.full(len(weights), np.nan), where=known.any(axis=0))
 
 
 def class_score_of(results: Mapping[int, Mapping[str, Any]], column: str, metric: str) -> ClassScore | None:

@@ -1,4 +1,4 @@
-"""A study's Dice, and gains in Dice, as curves over what was varied."""
+"""A study's Dice (or AUC), and gains in it, as curves over what was varied."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from nnssl_plugin.report.figures import plain
-from nnssl_plugin.study.results import Cell
+from nnssl_plugin.study.results import MAIN_METRICS, Cell
 
 COLOURS = ("#8a949e", "#0b63a5", "#d1600a", "#2a8c4a", "#9b3fa5", "#c0392b", "#1f9eaf", "#7f6a00", "#4a4fbf", "#e377c2")
 Number = Callable[[Cell], float]
@@ -19,7 +19,7 @@ def study_curves(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
     What was not varied has no curve. A figure has a row for each amount of labels (or, over labels, for the largest number
     of steps alone), and a column for each region.
     """
-    cells = [cell for cell in cells if cell.metric == "Dice" and cell.scores]
+    cells = [cell for cell in cells if cell.metric in MAIN_METRICS and cell.scores]
     # Several pre-training lengths would be several lines of one recipe: there the longest is shown.
     longest = {cell.method: max(one.pretraining_steps for one in cells if one.method == cell.method) for cell in cells}
     full = [cell for cell in cells if cell.pretraining_steps == longest[cell.method]]
@@ -35,10 +35,10 @@ def study_curves(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
         if what == "pre-training steps":
             varied = [cell for cell in varied if cell.steps == most[cell.method]]
         if varied:
-            yield f"Dice over {what}", _figure(varied, rows, number, what, gain=False)
+            yield f"{varied[0].metric} over {what}", _figure(varied, rows, number, what, gain=False)
         if any(cell.difference for cell in varied):
             gains = [cell for cell in varied if cell.difference]
-            yield f"Gain in Dice over {what}", _figure(gains, rows, number, what, gain=True)
+            yield f"Gain in {gains[0].metric} over {what}", _figure(gains, rows, number, what, gain=True)
 
 
 def _is_varied(cell: Cell, cells: Sequence[Cell], number: Number) -> bool:
@@ -62,7 +62,8 @@ def _figure(cells: Sequence[Cell], rows: Sequence[str], number: Number, what: st
             axis.xaxis.set_minor_locator(NullLocator())
             axis.set_title(f"{region}, {labels}" if labels else region)
             axis.set_xlabel(what)
-            axis.set_ylabel("gain in Dice" if gain else "Dice")
+            metric = cells[0].metric
+            axis.set_ylabel(f"gain in {metric}" if gain else metric)
             plain(axis)
     panels[0][0].legend(fontsize=8, frameon=False)
     return figure

@@ -4,11 +4,9 @@ import math
 from collections.abc import Iterable, Sequence
 
 from nnssl_plugin.report.table_text import Table
-from nnssl_plugin.study.results import Cell, where_reached
+from nnssl_plugin.study.results import MAIN_METRICS, Cell, where_reached
 
 # Columns that say nothing where they hold one value.
-# Of segmentation and of classification.
-MAIN_METRICS = ("Dice", "AUC")
 FACTORS = ("metric", "labels", "steps", "pre-training steps", "sd of seeds", "cases")
 
 
@@ -58,7 +56,8 @@ def short_table(cells: Sequence[Cell]) -> Table:
     same = [
         title
         for i, title in enumerate(whole.header)
-        if title in FACTORS and len({row[i] for row in whole.rows} - {""}) <= 1
+        # Dice is what a reader expects.
+        if title in FACTORS and len({row[i] for row in whole.rows} - {""}) <= 1 and whole.rows[0][i] != "AUC"
     ]
     return whole.without(*same, "labels", "each draw", "each pre-training")
 

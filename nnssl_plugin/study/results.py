@@ -15,6 +15,8 @@ from nnssl_plugin.study.class_score import class_score_of
 from nnssl_plugin.study.scores import Score, measures_of, score_of, value_of
 from nnssl_plugin.study.statistics import Difference, Pair, corrected, difference_of
 
+# Of segmentation and of classification.
+MAIN_METRICS = ("Dice", "AUC")
 # Draw (or seed, where all patients are labelled) and seed.
 Repeat = tuple[int, int]
 

@@ -24,6 +24,11 @@ SCORED = {
     "": "The study file does not say whether the scored patients are there to choose on or to test on.",
 }
 
+OF_CLASSES = (
+    "Scored are the validation cases of the folds, by the weights of the last step. What was seen here cannot confirm a choice "
+    "that is made here."
+)
+
 
 def study_page(
     folder: Path,
@@ -42,7 +47,8 @@ def study_page(
         results: name of a run → its evaluation.
     """
     declared = sum(bool(run["labels"]) for run in study["runs"])
-    parts = [paragraph(SCORED[study["scored"]], "soft")]
+    of_classes = study.get("evaluation") == "classes"
+    parts = [paragraph(OF_CLASSES if of_classes else SCORED[study["scored"]], "soft")]
     if len(results) < declared:
         missing = declared - len(results)
         parts.append(paragraph(f"{missing} of {declared} fine-tuned runs have no score yet or failed.", "note"))
@@ -60,7 +66,7 @@ def study_page(
     for name, title, note in (
         (
             "steps_needed",
-            "When a recipe has the Dice that its control has at the end",
+            "When a recipe is where its control is at the end",
             "Interpolated linearly over the logarithm of the number of fine-tuning steps; < and > mark what is outside.",
         ),
         (
@@ -75,7 +81,7 @@ def study_page(
     if cells and study["scored"] == "development":
         best = choice_table(cells)
         parts.append(section("Best numbers of steps", table(best.header, best.rows, best.numbers)))
-    if results:
+    if results and not of_classes:
         parts.append(_cases(study, results))
     parts.append(_runs(folder, study))
     declaration = folder / "study.yaml"
