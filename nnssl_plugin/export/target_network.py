@@ -34,12 +34,12 @@ class TargetNetwork:
         """Of the configuration, in voxels."""
         return list(configuration_of(self.plans, self.configuration)["patch_size"])
 
-    def fresh_network(self) -> nn.Module:
-        """Built and initialised by nnU-Net, always alike, with deep supervision, on the CPU."""
+    def fresh_network(self, seed: int = FRESH_LAYERS_SEED) -> nn.Module:
+        """Built and initialised by nnU-Net, alike for one seed, with deep supervision, on the CPU."""
         plans = PlansManager(self.plans)
         configuration = plans.get_configuration(self.configuration)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(FRESH_LAYERS_SEED)
+            torch.manual_seed(seed)
             return nnUNetTrainer.build_network_architecture(
                 plans,
                 configuration,

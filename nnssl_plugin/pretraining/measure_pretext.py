@@ -9,10 +9,11 @@ from tqdm import trange
 from nnssl_plugin.data.batch import PretrainingBatch
 from nnssl_plugin.measures.measurements import CompletePatch, PretextMeasurements
 from nnssl_plugin.measures.registry import MEASURES
+from nnssl_plugin.networks.encoder_features import encoder_features
 from nnssl_plugin.objectives.representation import effective_rank
 from nnssl_plugin.plots.example import Example
 from nnssl_plugin.pretraining.epoch import epoch_means
-from nnssl_plugin.pretraining.pretraining_network import PretrainingNetwork, encoder_features
+from nnssl_plugin.pretraining.pretraining_network import PretrainingNetwork
 from nnssl_plugin.pretraining.step import PretrainingStep
 
 # Batches the embedding map is drawn from; more points would hide each other.

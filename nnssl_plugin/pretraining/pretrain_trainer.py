@@ -30,6 +30,7 @@ from nnssl_plugin.pretraining.run import describe_run, pretraining_run
 from nnssl_plugin.pretraining.run_cohort import cohort_of_run
 from nnssl_plugin.pretraining.step import PretrainingStep
 from nnssl_plugin.pretraining.step_budget import patches_of_process
+from nnssl_plugin.probing.pretraining_probe import PretrainingProbe
 from nnssl_plugin.training.run_checks import check_run, refuse_cascade
 from nnssl_plugin.training.run_record import RECORD, record_of_new_run, refuse_other_settings
 from nnssl_plugin.training.seeding import seed_everything, start_seed
@@ -118,6 +119,14 @@ class PretrainTrainer(nnUNetTrainer):
         split, rank, world = self.do_split(), self.local_rank, self.world_size
         return cohort_of_run(self.run, self.dataset_json, split, self.print_to_log_file, rank, world)
 
+    @cached_property
+    def probe(self) -> PretrainingProbe:
+        """Judge of the stated epochs, the only reader of labels."""
+        own = Path(self.preprocessed_dataset_folder)
+        cases = [record.case for record in self.cohort if record.file.parent == own]
+        say, folder = self.print_to_log_file, Path(self.output_folder)
+        return PretrainingProbe(self.run.plans, self.run.name, self.dataset_json, cases, self.device, folder, say)
+
     def make_loader(self, augment: bool) -> PretrainingDataLoader:
         """Loader over the cohort, in this process."""
         rotation, dummy_2d, _, axes = self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
@@ -153,6 +162,8 @@ class PretrainTrainer(nnUNetTrainer):
                 initial_weights="none" if weights == self.fresh_weights else weights,
             )
             self.step.start()
+            if self.settings.probe and self.local_rank == 0:
+                self.probe.start()
         for line in describe_run(self.run, self.cohort, self.world_size):
             self.print_to_log_file(line)
         # Patches and views of each process's own; a resumed run must not draw those of the first epochs again.
@@ -202,6 +213,8 @@ class PretrainTrainer(nnUNetTrainer):
         if self.current_epoch + 1 in self.settings.keep:
             self.save_checkpoint(str(Path(self.output_folder) / f"checkpoint_epoch_{self.current_epoch + 1}.pth"))
         if self.local_rank == 0:
+            if self.current_epoch + 1 in self.settings.probe:
+                self.probe.epoch(self.network, self.current_epoch + 1)
             self.logger.plot_progress_png(self.output_folder)
         self.current_epoch += 1
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nnssl_plugin.data.batch import PretrainingBatch
+from nnssl_plugin.networks.encoder_features import encoder_features
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.objectives.objective import Features, Objective, ObjectiveResult, Views
 
@@ -114,11 +115,3 @@ class PretrainingNetwork(nn.Module):
             x = decoder.stages[stage](torch.cat((decoder.transpconvs[stage](x), skips[-2 - stage]), dim=1))
             outputs.append(x)
         return {stage: outputs[stage + len(decoder.stages)] for stage in self.needs[objective].decoder_stages}
-
-
-def encoder_features(network: Any, images: Tensor) -> list[Tensor]:
-    """What the decoder gets of `[N, C, *V]`: features of every encoder stage, the bottleneck last."""
-    # Networks of ours put something between encoder and decoder; stock ones have no such method.
-    encode = getattr(network, "encode", network.encoder)
-    features: list[Tensor] = encode(images)
-    return features

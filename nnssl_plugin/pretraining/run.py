@@ -50,12 +50,14 @@ def pretraining_run(
     """Work out a run of that many processes.
 
     Raises:
-        InputError: the objectives do not fit the data set, the plans or one another, the message says what does; `keep` is beyond the run.
+        InputError: the objectives do not fit the data set, the plans or one another, the message says what does; `keep` or
+            `probe` is beyond the run.
     """
-    if settings.keep and max(settings.keep) > settings.epochs:
-        raise InputError(
-            f"pretraining.keep {settings.keep} names epochs that a run of {settings.epochs} (pretraining.epochs) does not reach"
-        )
+    for name, epochs in (("keep", settings.keep), ("probe", settings.probe)):
+        if epochs and max(epochs) > settings.epochs:
+            raise InputError(
+                f"pretraining.{name} {epochs} names epochs that a run of {settings.epochs} (pretraining.epochs) does not reach"
+            )
     planned = PlansManager(dict(plans)).get_configuration(configuration)
     modalities = tuple(channel_names(dataset_json))
     active = active_objectives(settings)

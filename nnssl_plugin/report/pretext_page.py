@@ -8,16 +8,18 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from nnssl_plugin.files import whole_file, write_json, write_text
+from nnssl_plugin.files import read_json, whole_file, write_json, write_text
 from nnssl_plugin.measures.measurements import PretextMeasurements
 from nnssl_plugin.plots.chance import CHANCE_SUFFIX
 from nnssl_plugin.plots.denormalization import plot_denormalization
 from nnssl_plugin.plots.embedding_map import plot_embedding_map
 from nnssl_plugin.plots.registry import PLOTS, caption_of
 from nnssl_plugin.report.page import page, paragraph, picture, section, table
+from nnssl_plugin.report.probe_curves import probe_curves
 from nnssl_plugin.transforms.denormalization import DenormalizationTransform
 
 CURVES = "../progress.png"
+PROBE = "../probe.json"
 
 
 @dataclass
@@ -98,10 +100,14 @@ def _page(folder: Path, title: str, what: str, summary: Mapping[str, Any], pictu
     ]
     curves = "Every loss part and measure by epoch, chance dotted"
     shown = [section("Curves", picture(folder / CURVES, curves))] if (folder / CURVES).is_file() else []
+    if (folder / PROBE).is_file():
+        about = "Frozen features, judged on labels that the run did not see; no checkpoint is chosen by it. Bars: sd over draws."
+        shown.append(section("Probe", picture(probe_curves(read_json(folder / PROBE)), about)))
     shown += [section(one.title, picture(folder / f"{name}.png", one.caption)) for name, one in pictures.items()]
     return page(
         title,
-        "Measured on unaugmented patches of the training images, without a label.",
+        "Measured on unaugmented patches of the training images, without a label."
+        + (" The probe alone read labels." if (folder / PROBE).is_file() else ""),
         section("Measures", paragraph(what, "soft"), table(["measure", "value", "chance"], rows, numbers=[1, 2])),
         *shown,
     )

@@ -43,6 +43,7 @@ class PretrainingSettings:
     `mirroring`: along the axes that nnU-Net mirrors; the other augmentations are always on.
     `initial_lr`, `weight_decay`: of AdamW; the rate decays as nnU-Net's.
     `keep`: numbers of epochs after which a checkpoint is kept, as `checkpoint_epoch_N.pth`.
+    `probe`: numbers of epochs after which frozen features are judged on labels that training never sees (docs/probe.md).
     `seed`: of initialisation; of everything with `nnUNet_n_proc_DA=0` on the CPU.
     """
 
@@ -51,6 +52,7 @@ class PretrainingSettings:
     validation_iterations: Count = 25
     save_every: Count = 10
     keep: list[Count] = field(default_factory=list)
+    probe: list[Count] = field(default_factory=list)
     initial_lr: Positive = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     seed: Annotated[int, Field(ge=0)] | None = None
