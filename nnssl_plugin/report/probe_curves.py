@@ -30,6 +30,7 @@ def probe_curves(content: Mapping[str, Any]) -> Figure:
             means, deviations = [one["mean"] for one in values], [one["sd"] for one in values]
             axis.errorbar(list(of), means, deviations, color=colour, marker="o", capsize=3, label=f"this run {judge}")
         axis.set_title(task)
+        axis.set_xticks(list(epochs))
         axis.set_xlabel("epoch")
         axis.set_ylabel(score)
         axis.legend(fontsize=7, frameon=False)
