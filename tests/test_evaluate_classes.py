@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
 
-from nnssl_plugin.classification.predictions import Predictions, read_predictions, write_predictions
 from nnssl_plugin.cli import main
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.evaluation.class_scores import calibration_error, class_scores, positive_class
 from nnssl_plugin.evaluation.evaluate_classes import bootstrap_weights, evaluate_classes
+from nnssl_plugin.evaluation.predictions import Predictions, read_predictions, write_predictions
 from nnssl_plugin.evaluation.weighted_class_measures import (
     weighted_accuracy,
     weighted_auc,

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnssl_plugin.classification.predictions import Predictions, write_predictions
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.evaluation.predictions import Predictions, write_predictions
 from nnssl_plugin.runs.device import Device
 from nnssl_plugin.study import execute
 from nnssl_plugin.study.study import run_study

@@ -15,10 +15,10 @@ from nnunetv2.utilities.utils import (
 from tqdm import tqdm
 
 from nnssl_plugin.classification.predict_case import CasePrediction, predict_case
-from nnssl_plugin.classification.predictions import Predictions
 from nnssl_plugin.classification.temperature import with_temperature
 from nnssl_plugin.classification.trained_classifier import TrainedClassifier
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.evaluation.predictions import Predictions
 from nnssl_plugin.nnunet.dataset_json import channel_names
 
 # Case, preprocessed image `[C, *S]`, nnU-Net's properties of it, prediction of each network, one of its files.

@@ -23,18 +23,18 @@ from nnssl_plugin.classification.labels import UNKNOWN
 from nnssl_plugin.classification.loss import ColumnsCrossEntropy, class_weights
 from nnssl_plugin.classification.network import ClassificationNetwork
 from nnssl_plugin.classification.predict_case import predict_case
-from nnssl_plugin.classification.predictions import Predictions, write_predictions
 from nnssl_plugin.classification.validation_scores import validation_scores
 from nnssl_plugin.data.case_index import build_case_index, open_image
 from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.data.loader import in_worker_processes, intensity_statistics
 from nnssl_plugin.data.patch_sampler import PatchRequest, PatchSampler
+from nnssl_plugin.evaluation.predictions import Predictions, write_predictions
 from nnssl_plugin.files import write_json
 from nnssl_plugin.finetuning.parameter_groups import unwrapped
 from nnssl_plugin.finetuning.schedules import StepSchedule, warmup, warmup_length
 from nnssl_plugin.nnunet.dataset_json import channel_names, patient_of
-from nnssl_plugin.pretraining.pretext_logger import PretextLogger
 from nnssl_plugin.settings.settings import settings_from_plans
+from nnssl_plugin.training.pretext_logger import PretextLogger
 from nnssl_plugin.training.run_checks import check_run, refuse_cascade
 from nnssl_plugin.training.run_record import RECORD, record_of_new_run, refuse_other_settings
 from nnssl_plugin.training.seeding import seed_everything, start_seed

@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 
 from nnssl_plugin.classification.labels import UNKNOWN, case_classes
-from nnssl_plugin.classification.predictions import read_predictions
 from nnssl_plugin.evaluation.class_scores import class_scores, positive_class
+from nnssl_plugin.evaluation.predictions import read_predictions
 from nnssl_plugin.files import read_json
 from nnssl_plugin.nnunet.dataset_json import table_cases
 from nnssl_plugin.nnunet.plans_file import preprocessed_folder

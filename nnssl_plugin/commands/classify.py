@@ -45,8 +45,8 @@ def _classify(args: argparse.Namespace, folder: Path) -> int:
     import torch
 
     from nnssl_plugin.classification.classify_folder import classify_folder
-    from nnssl_plugin.classification.predictions import write_predictions, write_predictions_json
     from nnssl_plugin.classification.trained_classifier import load_classifier
+    from nnssl_plugin.evaluation.predictions import write_predictions, write_predictions_json
 
     device = torch.device(args.device)
     classifier = load_classifier(folder, args.f, device)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnssl_plugin.classification.predictions import Predictions, read_predictions
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.evaluation.class_scores import class_scores, positive_class
 from nnssl_plugin.evaluation.class_table import TrueClasses, read_true_classes
+from nnssl_plugin.evaluation.predictions import Predictions, read_predictions
 from nnssl_plugin.evaluation.weighted_class_measures import MEASURES
 
 RESAMPLINGS = 5000

@@ -24,13 +24,13 @@ from nnssl_plugin.pretraining.checkpoint import pretraining_checkpoint, restore_
 from nnssl_plugin.pretraining.epoch import BEST_MEASURE, EpochLog
 from nnssl_plugin.pretraining.make_loader import make_loader
 from nnssl_plugin.pretraining.make_step import make_step
-from nnssl_plugin.pretraining.pretext_logger import PretextLogger
 from nnssl_plugin.pretraining.report_pretext import report_pretext
 from nnssl_plugin.pretraining.run import describe_run, pretraining_run
 from nnssl_plugin.pretraining.run_cohort import cohort_of_run
 from nnssl_plugin.pretraining.step import PretrainingStep
 from nnssl_plugin.pretraining.step_budget import patches_of_process
 from nnssl_plugin.probing.pretraining_probe import PretrainingProbe
+from nnssl_plugin.training.pretext_logger import PretextLogger
 from nnssl_plugin.training.run_checks import check_run, refuse_cascade
 from nnssl_plugin.training.run_record import RECORD, record_of_new_run, refuse_other_settings
 from nnssl_plugin.training.seeding import seed_everything, start_seed

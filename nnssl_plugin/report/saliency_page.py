@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from nnssl_plugin.classification.predictions import Predictions
 from nnssl_plugin.classification.saliency_maps import SaliencyPicture
+from nnssl_plugin.evaluation.predictions import Predictions
 from nnssl_plugin.files import write_text
 from nnssl_plugin.report.page import page, paragraph, picture, section
 
