@@ -19,12 +19,12 @@ from nnssl_plugin.networks.encoder_features import encoder_features
 from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.probing import probe as probe_module
-from nnssl_plugin.probing.case_classes import CaseClasses, case_classes
 from nnssl_plugin.probing.checkpoint_network import titles
 from nnssl_plugin.probing.class_probe import probe_classes
 from nnssl_plugin.probing.estimators import PROBES
 from nnssl_plugin.probing.features import _at, network_features
 from nnssl_plugin.probing.labelled_voxels import LabelledVoxels
+from nnssl_plugin.probing.probed_classes import ProbedClasses, probed_classes
 from nnssl_plugin.probing.seen_cases import seen_cases
 from nnssl_plugin.probing.tiles import nearest_tile, padded, tile_corners
 from nnssl_plugin.probing.voxel_probe import labelled_patients, probe_voxels
@@ -57,8 +57,8 @@ def test_tiles_cover_the_image_and_leave_the_background_out() -> None:
     assert tile_corners(image.shape[1:], (1, 8, 8), np.array([[2, 0, 0]])).tolist() == [[2, 0, 0]]
 
 
-def column_of(classes: list[int]) -> CaseClasses:
-    return CaseClasses(["a", "b"], np.arange(len(classes)), np.array(classes), {})
+def column_of(classes: list[int]) -> ProbedClasses:
+    return ProbedClasses(["a", "b"], np.arange(len(classes)), np.array(classes), {})
 
 
 @pytest.mark.parametrize("judge", PROBES)
@@ -161,18 +161,18 @@ def test_patients_to_learn_from_have_every_label() -> None:
 def test_columns_without_two_classes_are_refused(texts: list[str], message: str) -> None:
     table = {case: {"grade": text} for case, text in zip(CASES, texts, strict=True)}
     with pytest.raises(InputError, match=message):
-        case_classes(table, {case: case for case in CASES}, "grade", NAME)
+        probed_classes(table, {case: case for case in CASES}, "grade", NAME)
 
 
 def test_rare_classes_and_empty_cells_are_left_out_and_counted() -> None:
     texts = ["2"] * 5 + ["3"] * 5 + ["4", ""]
     table = {case: {"grade": text} for case, text in zip(CASES, texts, strict=True)}
-    found = case_classes(table, {case: case for case in CASES}, "grade", NAME)
+    found = probed_classes(table, {case: case for case in CASES}, "grade", NAME)
     assert found.names == ["2", "3"]
     assert found.rows.tolist() == list(range(10))
     assert found.left_out == {"of rare classes": 1, "empty": 1}
     with pytest.raises(InputError, match="no column 'age': there are grade"):
-        case_classes(table, {case: case for case in CASES}, "age", NAME)
+        probed_classes(table, {case: case for case in CASES}, "age", NAME)
 
 
 def test_what_a_checkpoint_has_seen(tmp_path: Path) -> None:

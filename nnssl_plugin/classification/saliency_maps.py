@@ -17,10 +17,19 @@ from nnssl_plugin.images.write_image import write_image
 
 @dataclass
 class SaliencyPicture:
-    """One slice of a case and the maps on it. `image`: `[Y, X]`; `maps`: title → `[Y, X]`; `where`: which slice of how many."""
+    """The slice of a case that got most attention.
+
+    Attributes:
+        case: its name.
+        chosen: index of the slice.
+        by_slice: `[Z]`, mean attention of every slice.
+        image: `[Y, X]`.
+        maps: title → `[Y, X]`.
+    """
 
     case: str
-    where: str
+    chosen: int
+    by_slice: npt.NDArray
     image: npt.NDArray
     maps: dict[str, npt.NDArray]
 
@@ -64,9 +73,9 @@ class SaliencyMaps:
             written = sitk.GetImageFromArray(whole if reference.GetDimension() == 3 else whole[0])
             written.CopyInformation(reference)
             write_image(written, self.folder / f"{case}_{title.replace('=', '_').replace('/', '-')}.nii.gz")
-        chosen = int(maps["attention"].reshape(shape[0], -1).sum(axis=1).argmax())
-        where = f"slice {chosen + 1} of {shape[0]}" if shape[0] > 1 else ""
+        by_slice = maps["attention"].reshape(shape[0], -1).mean(axis=1)
+        chosen = int(by_slice.argmax())
         # The channel with the most contrast shows most.
         channel = int(image[:, chosen].reshape(len(image), -1).std(axis=1).argmax())
         shown = {title: volume[chosen] for title, volume in maps.items()}
-        self.pictures.append(SaliencyPicture(case, where, image[channel, chosen], shown))
+        self.pictures.append(SaliencyPicture(case, chosen, by_slice, image[channel, chosen], shown))

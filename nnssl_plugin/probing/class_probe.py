@@ -5,15 +5,15 @@ import numpy.typing as npt
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
-from nnssl_plugin.probing.case_classes import FOLDS, CaseClasses
 from nnssl_plugin.probing.estimators import Fit
+from nnssl_plugin.probing.probed_classes import FOLDS, ProbedClasses
 
 # Score → a value of each draw.
 Scores = dict[str, list[float]]
 
 
 def probe_classes(
-    fit: Fit, pooled: npt.NDArray, column: CaseClasses, patients: Sequence[str], draws: Sequence[int]
+    fit: Fit, pooled: npt.NDArray, column: ProbedClasses, patients: Sequence[str], draws: Sequence[int]
 ) -> Scores:
     """Cross-validation by patients, stratified by class, once per draw.
 
@@ -43,7 +43,7 @@ def probe_classes(
     return scores
 
 
-def majority(column: CaseClasses) -> Scores:
+def majority(column: ProbedClasses) -> Scores:
     """Of saying the most frequent class of every case."""
     return {
         "accuracy": [float(np.bincount(column.classes).max() / len(column.classes))],

@@ -16,11 +16,11 @@ from nnssl_plugin.errors import InputError
 from nnssl_plugin.export.target_network import TargetNetwork
 from nnssl_plugin.nnunet.dataset_json import patient_of, table_row_of
 from nnssl_plugin.nnunet.plans_file import configuration_of, preprocessed_folder
-from nnssl_plugin.probing.case_classes import CaseClasses, case_classes
 from nnssl_plugin.probing.class_probe import Scores, majority, probe_classes
 from nnssl_plugin.probing.estimators import PROBES
 from nnssl_plugin.probing.features import ProbeFeatures, intensity_features, network_features
 from nnssl_plugin.probing.labelled_voxels import LabelledVoxels, probed_regions, sample_voxels
+from nnssl_plugin.probing.probed_classes import ProbedClasses, probed_classes
 from nnssl_plugin.probing.voxel_probe import chance, labelled_patients, probe_voxels
 
 DRAWS = range(10)
@@ -48,7 +48,7 @@ class Probe:
 
     target: TargetNetwork
     records: list[CaseRecord]
-    columns: dict[str, CaseClasses]
+    columns: dict[str, ProbedClasses]
     voxels: list[LabelledVoxels]
     regions: list[str]
     labelled: int
@@ -132,7 +132,7 @@ def make_probe(
     cases = sorted(only if only is not None else nnUNetDatasetBlosc2.get_identifiers(str(images)))
     rows = {case: table_row_of(described, case) for case in cases}
     patients = {case: patient_of(described, case) for case in cases}
-    found = {name: case_classes(rows, patients, name, target.dataset) for name in dict.fromkeys(columns)}
+    found = {name: probed_classes(rows, patients, name, target.dataset) for name in dict.fromkeys(columns)}
     for name, column in found.items():
         for why, count in column.left_out.items():
             say(f"column {name}: {count} cases are left out, {why}")

@@ -58,7 +58,7 @@ def _figures(one: Mapping[str, Any], cases: Mapping[str, Mapping[str, Any]]) -> 
     figure = Figure(figsize=(13, 4), layout="constrained")
     confusion, roc, reliability = figure.subplots(1, 3)
     counts = np.array(one["confusion"])
-    confusion.imshow(counts, cmap="Blues")
+    confusion.imshow(counts, cmap="Blues", vmin=0)
     for (row, column), count in np.ndenumerate(counts):
         dark = count > counts.max() / 2
         confusion.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")

@@ -27,7 +27,8 @@ def write_saliency_page(folder: Path, predictions: Predictions, pictures: Sequen
             f"({predictions.probabilities[one.case][column].max():.2f})"
             for column in predictions.columns
         )
-        parts.append(section(one.case, picture(_figure(one), f"{said}. {one.where}")))
+        where = f". Slice {one.chosen + 1} of {len(one.by_slice)}" if len(one.by_slice) > 1 else ""
+        parts.append(section(one.case, picture(_figure(one), said + where)))
     path = folder / "saliency.html"
     write_text(path, str(page("Where the classifier looked", f"{len(pictures)} cases", *parts)))
     return path
@@ -35,9 +36,18 @@ def write_saliency_page(folder: Path, predictions: Predictions, pictures: Sequen
 
 def _figure(one: SaliencyPicture) -> Figure:
     titles = ["image", *one.maps]
+    # A map of attention that is the same everywhere in the slice says less than its course over the slices.
+    over_slices = len(one.by_slice) > 1 and np.ptp(one.maps["attention"]) < 1e-3
     figure = Figure(figsize=(2.4 * len(titles), 2.8), layout="constrained")
     low, high = np.percentile(one.image, [1, 99])
     for axis, title in zip(figure.subplots(1, len(titles), squeeze=False)[0], titles, strict=True):
+        if title == "attention" and over_slices:
+            axis.plot(np.arange(1, len(one.by_slice) + 1), one.by_slice)
+            axis.axvline(one.chosen + 1, linestyle=":", color="grey")
+            axis.axhline(1, linestyle=":", color="grey", linewidth=0.8)
+            axis.set_title("attention by slice", fontsize=9)
+            axis.tick_params(labelsize=7)
+            continue
         axis.imshow(one.image, cmap="gray", vmin=low, vmax=high)
         if title in one.maps:
             values = one.maps[title]

@@ -11,7 +11,7 @@ FOLDS = 5
 
 
 @dataclass(frozen=True)
-class CaseClasses:
+class ProbedClasses:
     """Classes of a column.
 
     `names`: sorted. `rows`: `[n]`, which of the cases have one. `classes`: `[n]`, an index of `names`. `left_out`: why not, in
@@ -24,9 +24,9 @@ class CaseClasses:
     left_out: Mapping[str, int]
 
 
-def case_classes(
+def probed_classes(
     table: Mapping[str, Mapping[str, str]], patients: Mapping[str, str], column: str, dataset: str
-) -> CaseClasses:
+) -> ProbedClasses:
     """What a column of the data set's table says of the cases; classes of fewer than `FOLDS` patients are left out.
 
     Args:
@@ -42,7 +42,7 @@ def case_classes(
     if column not in columns:
         there = f"there are {', '.join(columns)}" if columns else "the data set has no table of its cases"
         raise InputError(
-            f"{dataset} has no column {column!r}: {there}. Columns are kept by nnssl_plugin convert folder --csv FILE"
+            f"{dataset} has no column {column!r}: {there}. Add them with nnssl_plugin convert table -d ID --table FILE --columns {column}"
         )
     texts = [row.get(column, "") for row in table.values()]
     members: dict[str, set[str]] = {}
@@ -58,4 +58,4 @@ def case_classes(
         )
     rows = np.array([row for row, text in enumerate(texts) if text in names])
     absent = Counter("empty" if not text else "of rare classes" for text in texts if text not in names)
-    return CaseClasses(names, rows, np.array([names.index(texts[row]) for row in rows]), dict(absent))
+    return ProbedClasses(names, rows, np.array([names.index(texts[row]) for row in rows]), dict(absent))
