@@ -277,9 +277,10 @@ class ClassifyTrainer(nnUNetTrainer):
             f"Training loss {value('train_losses', step=-1):.4f}, validation loss {value('val_losses', step=-1):.4f}, accuracy "
             f"on random tiles {accuracy:.3f}"
         )
-        if (self.current_epoch + 1) % self.save_every == 0 and self.current_epoch != self.num_epochs - 1:
+        last = self.current_epoch == self.num_epochs - 1
+        if (self.current_epoch + 1) % self.save_every == 0 and not last:
             self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_latest.pth"))
-        if self.local_rank == 0 and (self.current_epoch + 1) % self.save_every == 0:
+        if self.local_rank == 0 and (last or (self.current_epoch + 1) % self.save_every == 0):
             self.logger.plot_progress_png(self.output_folder)
         self.current_epoch += 1
 
