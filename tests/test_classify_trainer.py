@@ -30,8 +30,8 @@ def folder(nnunet_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return nnunet_folders
 
 
-def trainer(fold: Any = 0, resume: bool = False, name: str = "SSLClassifyTrainer") -> Any:
-    found = get_trainer_from_args(NAME, "2d", fold, name, "Tiny", resume, device=CPU)
+def trainer(fold: Any = 0, resume: bool = False, name: str = "SSLClassifyTrainer", configuration: str = "2d") -> Any:
+    found = get_trainer_from_args(NAME, configuration, fold, name, "Tiny", resume, device=CPU)
     found.logger.plot_progress_png = lambda folder: None
     return found
 
@@ -56,6 +56,20 @@ def test_it_learns_what_can_be_seen(folder: Path) -> None:
     rows = list(csv.DictReader((results(folder) / "validation" / "predictions.csv").open()))
     assert {row["case"] for row in rows} == set(scores["cases"])
     assert set(rows[0]) == {"case", "kind", "kind=block", "kind=plain"}
+
+
+def test_volumes_and_several_columns_in_one_run(folder: Path) -> None:
+    names = write_classes(folder, columns=["kind", "size"])
+    found = trainer(configuration="3d_fullres")
+    found.run_training()
+    found.perform_actual_validation()
+    place = folder / "nnUNet_results" / NAME / "SSLClassifyTrainer__Tiny__3d_fullres" / "fold_0" / "validation"
+    rows = list(csv.DictReader((place / "predictions.csv").open()))
+    assert set(rows[0]) == {"case", "kind", "kind=block", "kind=plain", "size", "size=9", "size=10"}
+    scores = json.loads((place / "summary.json").read_text())
+    assert set(scores["mean"]) == {"kind", "size"}
+    # The first case has no size: it counts for its kind alone.
+    assert "size" not in scores["cases"].get(names[0], {})
 
 
 def test_a_resumed_run_is_as_an_uninterrupted_one(folder: Path) -> None:

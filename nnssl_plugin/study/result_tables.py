@@ -43,10 +43,12 @@ def result_table(cells: Sequence[Cell]) -> Table:
                 f"{cell.finished} of {cell.declared}",
             ]
         )
-    header = ["region", "metric", "labels", "patients", "steps", "recipe", "pre-training steps", "mean", "sd of draws"]
+    of_classes = any(cell.metric == "AUC" for cell in cells)
+    header = ["column" if of_classes else "region", "metric", "labels", "patients", "steps", "recipe"]
+    header += ["pre-training steps", "mean", "sd of draws"]
     header += ["sd of seeds", "difference", "95 % interval", "p (Holm)", "draws better", "each draw"]
     header += ["each pre-training", "cases", "runs"]
-    numbers = [i for i, title in enumerate(header) if title not in ("region", "metric", "labels", "recipe")]
+    numbers = [i for i, title in enumerate(header) if title not in ("region", "column", "metric", "labels", "recipe")]
     return Table(header, rows, numbers)
 
 
