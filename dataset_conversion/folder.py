@@ -11,9 +11,10 @@ from pathlib import Path
 from nnssl_plugin.conversion.case import Findings
 from nnssl_plugin.conversion.cases_table import cases_from_table
 from nnssl_plugin.conversion.convert import convert_cases
-from nnssl_plugin.conversion.file_patterns import cases_by_patterns, patient_by
+from nnssl_plugin.conversion.file_patterns import cases_by_patterns, channels_of, patient_by
 from nnssl_plugin.conversion.label_scheme import LABEL, LabelScheme
 from nnssl_plugin.conversion.options import ConversionOptions
+from nnssl_plugin.conversion.scan import Picture
 from nnssl_plugin.conversion.sessions import hint_of_sessions
 from nnssl_plugin.errors import InputError
 
@@ -50,10 +51,19 @@ def convert(
         raise InputError(f"a modality cannot be called {LABEL!r}: give it another name")
     cases, problems = cases_by_patterns(folder, modalities, label, patient_by(patient))
     for role, pattern in patterns.items():
-        if not problems and not any(role in case.scans for case in cases):
+        channels = channels_of([role])
+        if not problems and not any(channels[0] in case.scans for case in cases):
             raise InputError(f"no file below {folder} matches {pattern!r} ({role})")
     statements = [f"{role}: files {pattern}" for role, pattern in patterns.items()] + hint_of_sessions(cases)
-    found = Findings(cases, problems, list(modalities), label_scheme, _name_of(folder), COMMAND, statements)
+    if any(isinstance(scan, Picture) for case in cases for scan in case.scans.values()):
+        statements.append(
+            "pictures become volumes of one slice; they state no spacing: 1 a pixel, so distances are in pixels"
+        )
+    if label_scheme and label_scheme.recoded:
+        statements.append(
+            "label values: " + ", ".join(f"{old} becomes {new}" for old, new in label_scheme.recoded.items())
+        )
+    found = Findings(cases, problems, channels_of(modalities), label_scheme, _name_of(folder), COMMAND, statements)
     return convert_cases(found, options)
 
 

@@ -45,7 +45,7 @@ def test_columns_and_groups_are_kept(source: Path, raw: Path, capsys: pytest.Cap
     out = capsys.readouterr().out
     assert "grade: 2 1, 3 2" in out
     assert "WARNING: 1 cases without grade: c" in out
-    assert "nnssl_plugin plan -d 505 -p nnUNetPlans --classify grade" in out
+    assert "nnssl_plugin plan -d 505 -p nnUNetPlans -o NAME --classify grade" in out
 
 
 def test_another_table_is_another_conversion(source: Path, raw: Path) -> None:

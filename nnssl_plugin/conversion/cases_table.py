@@ -9,7 +9,7 @@ from nnssl_plugin.conversion.case import Case, Problems, collect_cases
 from nnssl_plugin.conversion.csv_rows import csv_rows
 from nnssl_plugin.conversion.dicom import DicomFolder
 from nnssl_plugin.conversion.label_scheme import LABEL
-from nnssl_plugin.conversion.scan import ImageFile, Scan
+from nnssl_plugin.conversion.scan import Scan, scan_of
 from nnssl_plugin.errors import InputError
 
 COLUMNS = ("case", "patient", "modality", "path")
@@ -63,7 +63,7 @@ def cases_from_table(table: Path, folder: Path) -> CasesTable:
                 about[case][column].add(text)
         source = folder / path
         if os.path.isdir(source) or os.path.isfile(source):
-            scans.append((case, modality, ImageFile(source) if os.path.isfile(source) else DicomFolder(source)))
+            scans.append((case, modality, scan_of(source) if os.path.isfile(source) else DicomFolder(source)))
         else:
             absent.setdefault(case, []).append(f"{modality}: there is no {source} ({table.name}, line {line})")
     modalities = [modality for modality in spellings.values() if modality != LABEL]

@@ -1,15 +1,19 @@
 """File-name patterns that tell modalities apart; the `*` of a pattern is the case."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from nnssl_plugin.conversion.case import Case, Problems, collect_cases, duplicate_id
 from nnssl_plugin.conversion.dicom import DicomFolder
 from nnssl_plugin.conversion.folder_listing import files_below
 from nnssl_plugin.conversion.label_scheme import LABEL
-from nnssl_plugin.conversion.scan import ImageFile, Scan
+from nnssl_plugin.conversion.scan import Picture, Scan, scan_of
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.images.picture import COLOURS
+
+# Name of the modality whose files are colour pictures.
+COLOUR = "RGB"
 
 
 def modality_patterns(assignments: Sequence[str]) -> dict[str, str]:
@@ -27,6 +31,11 @@ def modality_patterns(assignments: Sequence[str]) -> dict[str, str]:
     return patterns
 
 
+def channels_of(modalities: Iterable[str]) -> list[str]:
+    """Modalities as channels: a colour picture (`RGB`) has three."""
+    return [name for modality in modalities for name in (COLOURS if modality == COLOUR else (modality,))]
+
+
 def cases_by_patterns(
     folder: Path, modalities: Mapping[str, str], label: str | None, patient_of: Callable[[str], str | None]
 ) -> tuple[list[Case], Problems]:
@@ -35,7 +44,8 @@ def cases_by_patterns(
     Args:
         folder: searched with everything below it.
         modalities: name → file name, or end of the path (`*/FLAIR.nii.gz`), with one `*` for the case; with a `/` at its
-            end it names folders that hold the slices of a DICOM series.
+            end it names folders that hold the slices of a DICOM series. `RGB` is of colour pictures, whose channels become
+            modalities.
         label: pattern of the segmentations.
         patient_of: patient of a case name; None where nobody said whose it is.
 
@@ -65,10 +75,13 @@ def cases_by_patterns(
                     f"it matches {patterns[role]!r}, but its * stands for nothing: no case name is left"
                 ]
                 continue
-            scans.append((match["case"], role, DicomFolder(path) if is_series else ImageFile(path)))
+            if role == COLOUR and not is_series:
+                scans += [(match["case"], name, Picture(path, channel)) for channel, name in enumerate(COLOURS)]
+            else:
+                scans.append((match["case"], role, DicomFolder(path) if is_series else scan_of(path)))
             if "/" in inside[match.end("case") :]:
                 homes.setdefault(match["case"], set()).add(str(folder / inside[: match.end("case")]))
-    cases, problems = collect_cases(scans, list(modalities), patient_of)
+    cases, problems = collect_cases(scans, channels_of(modalities), patient_of)
     # A folder called ses-1 below two patients is not one case.
     table = ", or name every case in a table (--csv)"
     problems |= {case: [duplicate_id(sorted(places)) + table] for case, places in homes.items() if len(places) > 1}

@@ -70,8 +70,7 @@ def scheme_from_names(assignments: Sequence[str]) -> LabelScheme:
         labels[name] = [int(value) for value in values] if len(values) > 1 else int(values[0])
     regions = [set(entry) if isinstance(entry, list) else {entry} for entry in list(labels.values())[1:]]
     if all(len(region) == 1 for region in regions):
-        _check_consecutive(sorted([0, *(value for region in regions for value in region)]), "--label-name")
-        return LabelScheme(labels)
+        return _classes(labels)
     order = []
     for i, region in enumerate(regions):
         own = region.difference(*regions[i + 1 :])
@@ -82,6 +81,17 @@ def scheme_from_names(assignments: Sequence[str]) -> LabelScheme:
             )
         order.append(own.pop())
     return LabelScheme(labels, order)
+
+
+def _classes(labels: Mapping[str, int | list[int]]) -> LabelScheme:
+    """Plain classes; values with a gap, like the 255 of a mask, are recoded, because nnU-Net wants none."""
+    values = [entry for entry in labels.values() if isinstance(entry, int)]
+    if len(set(values)) < len(values):
+        raise InputError("--label-name: two classes have the same value")
+    if sorted(values) == list(range(len(values))):
+        return LabelScheme(dict(labels))
+    recoded = {old: new for new, old in enumerate(values) if old != new}
+    return LabelScheme({name: new for new, name in enumerate(labels)}, recoded=recoded)
 
 
 def _check_consecutive(values: list[int], origin: str) -> None:

@@ -8,6 +8,7 @@ import SimpleITK as sitk
 
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.images.image_file import ending_of, read_checked_header
+from nnssl_plugin.images.picture import COLOURS, is_picture, read_picture
 
 
 class Scan(Protocol):
@@ -70,6 +71,36 @@ class Channel:
 
     def __str__(self) -> str:
         return f"{self.path}, channel {self.index}"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A natural image, as a volume of one slice. `channel`: of a colour picture; None for a grey one."""
+
+    path: Path
+    channel: int | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file."""
+        return (self.path,)
+
+    @property
+    def index(self) -> int | None:
+        """Tells the channels of one file apart."""
+        return self.channel
+
+    def load(self) -> sitk.Image:
+        """See `Scan`."""
+        return read_picture(self.path, self.channel)
+
+    def __str__(self) -> str:
+        return str(self.path) if self.channel is None else f"{self.path}, channel {COLOURS[self.channel]}"
+
+
+def scan_of(path: Path) -> ImageFile | Picture:
+    """The scan that a file holds, by its name."""
+    return Picture(path) if is_picture(path) else ImageFile(path)
 
 
 def in_place_ending(scan: Scan, endings: tuple[str, ...]) -> str | None:

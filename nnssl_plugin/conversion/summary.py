@@ -132,11 +132,10 @@ def _next_steps(datasets: Sequence[Dataset]) -> list[str]:
     first, *others = datasets
     configuration = natural_configuration(*median_geometry([first.checked[case.name] for case in first.cases]))
     plan = f"nnUNetv2_plan_and_preprocess -d {first.dataset_id} -c {configuration} --verify_dataset_integrity"
-    told = sorted({column for case in first.cases for column in case.about})
-    classify = [
-        f"to classify: {plan}, then nnssl_plugin plan -d {first.dataset_id} -p nnUNetPlans --classify {' '.join(told)} -o NAME"
-    ]
-    if first.label_scheme is None and told:
+    columns = sorted({column for case in first.cases for column in case.about})
+    name = f"nnssl_plugin plan -d {first.dataset_id} -p nnUNetPlans -o NAME --classify {' '.join(columns)}"
+    classify = [f"to classify: {plan}, then {name}"] if columns else []
+    if first.label_scheme is None and classify:
         return classify
     if first.label_scheme is None:
         return [
@@ -146,6 +145,7 @@ def _next_steps(datasets: Sequence[Dataset]) -> list[str]:
     return [
         plan,
         *(f"nnssl_plugin align --pretrain {other.dataset_id} --target {first.dataset_id}" for other in others),
+        *classify,
     ]
 
 
