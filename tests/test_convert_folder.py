@@ -211,7 +211,6 @@ def test_named_classes_and_regions():
         ["a=1", "a=2"],
         ["=1"],
         ["a=x"],
-        ["a=1", "b=3"],
         ["a=0"],
         ["a=1", "b=1"],
         ["core=1,3", "whole=1,2,3"],
@@ -221,6 +220,13 @@ def test_named_classes_and_regions():
 def test_names_that_nnunet_could_not_use(names):
     with pytest.raises(InputError, match="--label-name"):
         scheme_from_names(names)
+
+
+def test_classes_with_gaps_are_recoded() -> None:
+    scheme = scheme_from_names(["a=1", "b=3"])
+    assert scheme.labels == {"background": 0, "a": 1, "b": 2}
+    assert scheme.recoded == {3: 2}
+    assert scheme.values == {0, 1, 3}
 
 
 def test_lgg(real_data: Path, raw: Path, capsys):
