@@ -77,6 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_overlap(folder)
 
+    ultrasound = converters.add_parser("ultrasound", help="clips (mp4, avi, mov, mpeg, gif) and folders of frames")
+    _add_options(ultrasound)
+    ultrasound.add_argument(
+        "--frames-per-second", type=float, metavar="N", help="keep about so many of each clip (default: all of them)"
+    )
+
     table = converters.add_parser(
         "table", help="no images: add the columns of a table to a data set that is there already"
     )
@@ -90,7 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; the exit code is 1 where cases were left out."""
-    from nnssl_plugin.dataset_conversion import brats, chaos
+    from nnssl_plugin.dataset_conversion import brats, chaos, ultrasound
 
     check_nnunet("nnUNet_raw")
     if args.converter == "table":
@@ -110,6 +116,8 @@ def run(args: argparse.Namespace) -> int:
         if args.output:
             raise InputError("-o is for --back; data sets go to nnUNet_raw")
         return brats.convert(args.input, options, args.era, args.labels)
+    if args.converter == "ultrasound":
+        return ultrasound.convert(args.input, options, args.frames_per_second)
     options = _with_overlap(options, args)
     if args.converter == "chaos":
         return chaos.convert(args.input, options, args.t2_id, args.t2_on_t1)

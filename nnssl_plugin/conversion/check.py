@@ -11,7 +11,7 @@ from nnssl_plugin.conversion.intensity import look_at
 from nnssl_plugin.conversion.label_scheme import LABEL
 from nnssl_plugin.conversion.label_values import values_in
 from nnssl_plugin.conversion.position import compare_positions
-from nnssl_plugin.conversion.scan import Scan
+from nnssl_plugin.conversion.scan import NOTES, Scan
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.images.content_hash import content_hash
 from nnssl_plugin.images.dicom_series import MACHINE
@@ -83,13 +83,14 @@ def _look_at_image(image: sitk.Image, scan: Scan) -> CheckedScan:
     seen = look_at(voxels)
     if seen is None:
         raise InputError(f"{scan} holds NaN or infinite intensities; repair or remove it")
+    done = image.GetMetaData(NOTES) if image.HasMetaDataKey(NOTES) else ""
     return CheckedScan(
         image.GetSize(),
         image.GetSpacing(),
         background=seen.background,
         foreground=seen.foreground,
         constant=seen.constant,
-        notes=seen.notes,
+        notes=(*seen.notes, *([done] if done else [])),
         content=None if seen.constant else content_hash(voxels),
         machine=scan.tag(MACHINE) if isinstance(scan, DicomFolder) else None,
     )

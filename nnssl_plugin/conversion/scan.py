@@ -7,8 +7,12 @@ from typing import Protocol
 import SimpleITK as sitk
 
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.images.clip import pictures_in, read_clip
 from nnssl_plugin.images.image_file import ending_of, read_checked_header
 from nnssl_plugin.images.picture import COLOURS, is_picture, read_picture
+
+# Key of an image's metadata.
+NOTES = "nnssl_plugin notes"
 
 
 class Scan(Protocol):
@@ -96,6 +100,30 @@ class Picture:
 
     def __str__(self) -> str:
         return str(self.path) if self.channel is None else f"{self.path}, channel {COLOURS[self.channel]}"
+
+
+@dataclass(frozen=True)
+class ClipScan:
+    """A clip, or a folder of frames, as a volume whose slices are the frames. `stride`: of the frames that are kept."""
+
+    path: Path
+    stride: int = 1
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file, or the frames of the folder."""
+        return tuple(pictures_in(self.path)) if self.path.is_dir() else (self.path,)
+
+    def load(self) -> sitk.Image:
+        """See `Scan`; what was done to the frames is in its metadata under `NOTES`."""
+        clip = read_clip(self.path, self.stride)
+        volume = sitk.GetImageFromArray(clip.frames)
+        volume.SetSpacing((1.0, 1.0, 1.0))
+        volume.SetMetaData(NOTES, "; ".join(clip.notes))
+        return volume
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 def scan_of(path: Path) -> ImageFile | Picture:

@@ -13,6 +13,7 @@ from nnssl_plugin.nnunet.environment import folder_of
 
 # Of warnings; all are in conversion.json.
 SHOWN = 10
+MOST_CLASSES = 10
 
 
 def problem_lines(problems: Problems) -> list[str]:
@@ -132,7 +133,9 @@ def _next_steps(datasets: Sequence[Dataset]) -> list[str]:
     first, *others = datasets
     configuration = natural_configuration(*median_geometry([first.checked[case.name] for case in first.cases]))
     plan = f"nnUNetv2_plan_and_preprocess -d {first.dataset_id} -c {configuration} --verify_dataset_integrity"
-    columns = sorted({column for case in first.cases for column in case.about})
+    values = {column: {case.about.get(column, "") for case in first.cases} for case in first.cases for column in case.about}
+    # What has more values is rather a measurement.
+    columns = sorted(column for column, found in values.items() if 2 <= len(found - {""}) <= MOST_CLASSES)
     name = f"nnssl_plugin plan -d {first.dataset_id} -p nnUNetPlans -o NAME --classify {' '.join(columns)}"
     classify = [f"to classify: {plan}, then {name}"] if columns else []
     if first.label_scheme is None and classify:
