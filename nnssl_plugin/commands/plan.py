@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     possible = _print_pretraining(copy, target.parent)
     for line in classes:
         print(line)
-    _print_next(source, copy, target.parent, possible, "SSLClassifyTrainer" if args.classify else "SSLPretrainTrainer")
+    trainer = "SSLClassifyTrainer" if args.classify else "SSLPretrainTrainer"
+    _print_next(source, copy, target.parent, list(copy["configurations"]) if args.classify else possible, trainer)
     return 0
 
 

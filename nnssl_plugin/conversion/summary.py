@@ -133,7 +133,9 @@ def _next_steps(datasets: Sequence[Dataset]) -> list[str]:
     first, *others = datasets
     configuration = natural_configuration(*median_geometry([first.checked[case.name] for case in first.cases]))
     plan = f"nnUNetv2_plan_and_preprocess -d {first.dataset_id} -c {configuration} --verify_dataset_integrity"
-    values = {column: {case.about.get(column, "") for case in first.cases} for case in first.cases for column in case.about}
+    values = {
+        column: {case.about.get(column, "") for case in first.cases} for case in first.cases for column in case.about
+    }
     # What has more values is rather a measurement.
     columns = sorted(column for column, found in values.items() if 2 <= len(found - {""}) <= MOST_CLASSES)
     name = f"nnssl_plugin plan -d {first.dataset_id} -p nnUNetPlans -o NAME --classify {' '.join(columns)}"
