@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnssl_plugin.conversion.label_scheme import scheme_from_names
 from nnssl_plugin.conversion.label_values import values_in
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.images.image_file import geometry_differences, read_header
@@ -76,10 +75,6 @@ class TestLabels:
             pair(source, case, *inside)
         with pytest.raises(InputError, match=blamed):
             run_convert("folder", "-i", source, "-d", 505, *PATTERNS, "--label", "*_seg.nii.gz")
-
-    def test_names_of_labels_still_may_not_leave_a_gap(self) -> None:
-        with pytest.raises(InputError, match="without a gap"):
-            scheme_from_names(["a=1", "b=3"])
 
     def test_modalities_in_no_case(self, source: Path, raw: Path, capsys) -> None:
         for seed, modality in enumerate(("t1n", "t2f")):

@@ -119,9 +119,8 @@ class PretrainTrainer(nnUNetTrainer):
         split, rank, world = self.do_split(), self.local_rank, self.world_size
         return cohort_of_run(self.run, self.dataset_json, split, self.print_to_log_file, rank, world)
 
-    @cached_property
-    def probe(self) -> PretrainingProbe:
-        """Judge of the stated epochs, the only reader of labels."""
+    def make_probe(self) -> PretrainingProbe:
+        """Judge of the stated epochs, the only reader of labels; a method, because nnU-Net reads every property of a trainer."""
         own = Path(self.preprocessed_dataset_folder)
         cases = [record.case for record in self.cohort if record.file.parent == own]
         say, folder = self.print_to_log_file, Path(self.output_folder)
@@ -162,7 +161,9 @@ class PretrainTrainer(nnUNetTrainer):
                 initial_weights="none" if weights == self.fresh_weights else weights,
             )
             self.step.start()
-            if self.settings.probe and self.local_rank == 0:
+        if self.settings.probe and self.local_rank == 0:
+            self.probe = self.make_probe()
+            if self.random_state_to_restore is None:
                 self.probe.start()
         for line in describe_run(self.run, self.cohort, self.world_size):
             self.print_to_log_file(line)
