@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +60,23 @@ def test_folds_are_stratified_by_patient_and_kept(tmp_path: Path) -> None:
         # Two cases of each patient, one of each kind.
         content["nnssl_plugin"]["cases"][f"case{i:02d}"]["patient"] = f"p{i // 2}"
     classes = case_classes(content, ["kind"], table_of(20))
-    folds = class_folds(tmp_path, content, classes, 5, 0)
+    folds = class_folds(tmp_path, content, classes, 5)
     assert sorted(case for fold in folds for case in fold["val"]) == sorted(table_of(20))
     for fold in folds:
         assert {int(case[4:]) // 2 for case in fold["train"]}.isdisjoint({int(case[4:]) // 2 for case in fold["val"]})
         assert sum(int(case[4:]) % 2 for case in fold["val"]) == len(fold["val"]) / 2
-    assert class_folds(tmp_path, content, classes, 3, 7) == folds
+    assert class_folds(tmp_path, content, classes, 5) == folds
+    with pytest.raises(
+        InputError, match=r"classification.folds is 3, but .*classification_splits_kind.json has 5 folds"
+    ):
+        class_folds(tmp_path, content, classes, 3)
 
 
 def test_folds_that_do_not_fit_are_named(tmp_path: Path) -> None:
     content = described(8)
     classes = case_classes(content, ["kind"], table_of(8))
     with pytest.raises(InputError, match="class 'block' has 4 patients, too few for 5 folds"):
-        class_folds(tmp_path, content, classes, 5, 0)
+        class_folds(tmp_path, content, classes, 5)
     file = folds_file(tmp_path, ["kind"])
     for split, message in (
         ({"train": ["case00", "case01", "case02"], "val": ["case02"]}, "patient p02 is trained on and validated on"),
@@ -80,7 +85,7 @@ def test_folds_that_do_not_fit_are_named(tmp_path: Path) -> None:
     ):
         file.write_text(json.dumps([split]))
         with pytest.raises(InputError, match=message):
-            class_folds(tmp_path, content, classes, 2, 0)
+            class_folds(tmp_path, content, classes, 1)
 
 
 def test_a_share_of_the_patients_keeps_every_class(nnunet_folders: Path) -> None:
@@ -99,3 +104,30 @@ def test_a_share_of_the_patients_keeps_every_class(nnunet_folders: Path) -> None
         cases_of_fold(images, content, ClassificationSettings(columns=["kind"], folds=2), 2)
     # nnU-Net's own file is as it was.
     assert len(json.loads((base / "splits_final.json").read_text())) == 1
+
+
+def test_a_share_keeps_the_rare_class_of_patients_with_several(nnunet_folders: Path) -> None:
+    write_classes(nnunet_folders, cases=16)
+    base = nnunet_folders / "nnUNet_preprocessed" / NAME
+    content = json.loads((base / "dataset.json").read_text())
+    entries = content["nnssl_plugin"]["cases"]
+    for i, entry in enumerate(entries.values()):
+        # Cases of a class that only patients with another case, named before it, have.
+        entry["patient"] = f"p{i // 2}"
+        entry["table"] = {"kind": "rare" if i in (13, 15) else "common"}
+    settings = ClassificationSettings(columns=["kind"], label_fraction=0.2, folds=2)
+    for seed in range(5):
+        found = cases_of_fold(base / "nnUNetPlans_2d", content, replace(settings, label_seed=seed), "all")
+        assert {"common", "rare"} == {entries[case]["table"]["kind"] for case in found.training}
+
+
+def test_cases_that_got_their_class_later_are_said(nnunet_folders: Path) -> None:
+    write_classes(nnunet_folders)
+    base = nnunet_folders / "nnUNet_preprocessed" / NAME
+    content = json.loads((base / "dataset.json").read_text())
+    entry = content["nnssl_plugin"]["cases"]["case03"]["table"]
+    kind, entry["kind"] = entry["kind"], ""
+    settings = ClassificationSettings(columns=["kind"], folds=2)
+    assert cases_of_fold(base / "nnUNetPlans_2d", content, settings, 0).in_no_fold == []
+    entry["kind"] = kind
+    assert cases_of_fold(base / "nnUNetPlans_2d", content, settings, 0).in_no_fold == ["case03"]

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
+from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint, run_training
 
 from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint
 from nnssl_plugin.classification.trained_classifier import load_classifier
 from nnssl_plugin.cli import main
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.files import write_json
 from nnssl_plugin.nnunet.trainers_folder import trainers_folder
-from tests.class_data import with_block, write_classes
+from nnssl_plugin.planning.fused_network import with_contextual_fusion
+from tests.class_data import TINY, table_of, with_block, write_classes
 from tests.synthetic import BACKGROUND, NAME, brain, make_plans, write_dataset
 
 CPU = torch.device("cpu")
@@ -116,6 +118,30 @@ def test_nnunets_own_loading_takes_checkpoints_of_its_networks(folder: Path) -> 
     assert found.initial_weights != "none"
 
 
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_pretraining_and_its_export_are_taken(folder: Path, fused: bool) -> None:
+    settings = {"pretraining": {"epochs": 1, "iterations_per_epoch": 1, "validation_iterations": 1}}
+    plans = make_plans({"classification": {**TINY, "columns": ["kind"]}, **settings}, channels=2)
+    write_dataset(
+        folder,
+        with_contextual_fusion(plans) if fused else plans,
+        8,
+        2,
+        nnssl_plugin={"unlabelled": True, "cases": table_of(8)},
+    )
+    run_training(NAME, "2d", "all", "SSLPretrainTrainer", "Tiny", device=CPU)
+    made = folder / "nnUNet_results" / NAME / "SSLPretrainTrainer__Tiny__2d" / "fold_all" / "checkpoint_final.pth"
+    export = folder / "exported.pth"
+    assert main(["export", str(made), "--to-dataset", NAME, "-p", "Tiny", "-c", "2d", "-o", str(export)]) == 0
+    for file in (made, export):
+        found = trainer()
+        maybe_load_checkpoint(found, False, False, str(file))
+        ours, theirs = found.network.state_dict(), read_checkpoint(file)["network_weights"]
+        encoder = [name for name in ours if name.startswith("encoder.")]
+        assert encoder
+        assert all(torch.equal(ours[name], theirs[name]) for name in encoder)
+
+
 def test_weights_of_other_channels_are_refused(folder: Path) -> None:
     write_classes(folder, channels=2)
     torch.manual_seed(0)
@@ -208,6 +234,12 @@ def test_bad_input_of_the_command(folder: Path, capsys: pytest.CaptureFixture[st
         return capsys.readouterr().err
 
     assert "holds no image named CASE_0000.nii.gz" in error("-i", str(folder / "empty"))
+    (folder / "folder.csv").mkdir()
+    assert "a file that ends in .csv is expected" in error("-i", str(folder), "-o", str(folder / "folder.csv"))
+    (folder / "file").touch()
+    assert "--maps" in error("-i", str(folder), "--maps", str(folder / "file"))
+    if not torch.cuda.is_available():
+        assert "-device cpu predicts without one" in error("-i", str(folder), "-device", "cuda")
     images = raw_images(folder, 2)
     assert "no checkpoint_final.pth of fold 1" in error("-i", str(images), "-f", "0", "1")
     (images / "new1_0001.nii.gz").unlink()
@@ -216,7 +248,24 @@ def test_bad_input_of_the_command(folder: Path, capsys: pytest.CaptureFixture[st
     assert "trained classifiers of this data set: SSLClassifyTrainer__Tiny__2d" in error(
         "-i", str(images), "-p", "Other"
     )
+    summary = results(folder) / "validation" / "summary.json"
+    summary.unlink()
+    assert "run nnUNetv2_train with the same arguments and --val" in error("-i", str(images))
     assert not output.exists()
+
+
+def test_a_class_of_cases_that_are_not_preprocessed_is_no_harm(folder: Path) -> None:
+    write_classes(folder)
+    file = folder / "nnUNet_preprocessed" / NAME / "dataset.json"
+    content = json.loads(file.read_text())
+    content["nnssl_plugin"]["cases"]["elsewhere"] = {"patient": "x", "missing": [], "table": {"kind": "another"}}
+    write_json(content, file)
+    trained()
+    summary = json.loads((results(folder) / "validation" / "summary.json").read_text())
+    assert summary["classes"] == {"kind": ["block", "plain"]}
+    assert {case: one["kind"]["class"] for case, one in summary["cases"].items()} == {
+        case: int(case[4:]) % 2 == 0 for case in summary["cases"]
+    }
 
 
 def test_fold_all_is_not_calibrated_on_what_it_was_trained_on(folder: Path) -> None:

@@ -230,6 +230,11 @@ class ClassifyTrainer(nnUNetTrainer):
             self.print_to_log_file(
                 f"{len(classes.left_out)} cases have no class and are left out: {', '.join(classes.left_out[:10])}"
             )
+        if missing := self.cases.in_no_fold:
+            self.print_to_log_file(
+                f"WARNING: {len(missing)} cases have a class, but the file of folds is older and lacks them: {', '.join(missing[:10])}. "
+                "They are left out; remove the file to make new folds"
+            )
         start = "pre-trained weights" if self.initial_weights != "none" else "fresh weights"
         self.print_to_log_file(f"{len(self.cases.training)} training cases, {start}")
 

@@ -17,11 +17,16 @@ from nnssl_plugin.settings.settings import ClassificationSettings
 
 @dataclass(frozen=True)
 class ClassificationCases:
-    """Cases of a fold. `classes`: of all cases of the data set; `training` and `validation`: names."""
+    """Cases of a fold.
+
+    `classes`: of all cases of the data set. `training`, `validation`: names. `in_no_fold`: cases that have a class, but are not in
+    the file of folds.
+    """
 
     classes: CaseClasses
     training: list[str]
     validation: list[str]
+    in_no_fold: list[str]
 
 
 def cases_of_fold(
@@ -42,30 +47,31 @@ def cases_of_fold(
     if not cases:
         raise InputError(f"{images} holds no preprocessed case: run nnUNetv2_preprocess first")
     classes = case_classes(dataset_json, settings.columns, cases)
+    in_no_fold: list[str] = []
     if fold == "all":
         training = validation = sorted(classes.of_case)
     else:
-        folds = class_folds(images.parent, dataset_json, classes, settings.folds, settings.fold_seed)
+        folds = class_folds(images.parent, dataset_json, classes, settings.folds)
         if not 0 <= int(fold) < len(folds):
             raise InputError(f"fold {fold}: there are folds 0 to {len(folds) - 1}, and all")
         training, validation = folds[int(fold)]["train"], folds[int(fold)]["val"]
-    return ClassificationCases(classes, _labelled(training, dataset_json, classes, settings), validation)
+        in_no_fold = sorted(set(classes.of_case) - {*training, *validation})
+    labelled = _labelled(training, dataset_json, classes, settings)
+    return ClassificationCases(classes, labelled, validation, in_no_fold)
 
 
 def _labelled(
     cases: Sequence[str], dataset_json: Mapping[str, Any], classes: CaseClasses, settings: ClassificationSettings
 ) -> list[str]:
-    """The cases of a share of the patients, taken from each class alike, so that none is lost."""
+    """The cases of a share of the patients, taken alike from those of each class or set of classes, so that none is lost."""
     if settings.label_fraction == 1:
         return list(cases)
-    by_class: dict[str, dict[str, str]] = {}
-    taken: dict[str, str] = {}
-    for case in sorted(cases):
-        patient = patient_of(dataset_json, case)
-        # A patient of two classes counts with the first case.
-        text = taken.setdefault(patient, classes.text_of(case))
-        by_class.setdefault(text, {})[case] = patient
-    subsets = [
-        label_subset(patients, settings.label_seed, fraction=settings.label_fraction) for patients in by_class.values()
-    ]
+    patients = {case: patient_of(dataset_json, case) for case in sorted(cases)}
+    has: dict[str, set[str]] = {}
+    for case, patient in patients.items():
+        has.setdefault(patient, set()).add(classes.text_of(case))
+    by_classes: dict[frozenset[str], dict[str, str]] = {}
+    for case, patient in patients.items():
+        by_classes.setdefault(frozenset(has[patient]), {})[case] = patient
+    subsets = [label_subset(of, settings.label_seed, fraction=settings.label_fraction) for of in by_classes.values()]
     return sorted(case for subset in subsets for case in subset)

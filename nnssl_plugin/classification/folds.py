@@ -12,6 +12,7 @@ from nnssl_plugin.files import read_json, write_json
 from nnssl_plugin.nnunet.dataset_json import patient_of
 
 Fold = dict[str, list[str]]
+SEED = 0
 
 
 def folds_file(folder: Path, columns: Sequence[str]) -> Path:
@@ -21,32 +22,34 @@ def folds_file(folder: Path, columns: Sequence[str]) -> Path:
     )
 
 
-def class_folds(
-    folder: Path, dataset_json: Mapping[str, Any], classes: CaseClasses, number: int, seed: int
-) -> list[Fold]:
+def class_folds(folder: Path, dataset_json: Mapping[str, Any], classes: CaseClasses, number: int) -> list[Fold]:
     """The folds of the file, shaped as nnU-Net's `splits_final.json`; made where there is none.
 
     Args:
         folder: of the preprocessed data set.
         dataset_json: tells the patients.
         classes: of the cases to be split.
-        number: of folds to make.
-        seed: of their making.
+        number: of folds.
 
     Raises:
-        InputError: a class has fewer patients than there are folds, or the file's folds do not fit: a patient on both
-            sides, a case that has no class or is not there, a class that some fold does not train on.
+        InputError: a class has fewer patients than there are folds, or the file's folds do not fit: another number, a patient
+            on both sides, a case that has no class or is not there, a class that some fold does not train on.
     """
     file = folds_file(folder, tuple(classes.columns))
     if not file.is_file():
-        write_json(_new_folds(dataset_json, classes, number, seed), file)
+        write_json(_new_folds(dataset_json, classes, number), file)
     folds: list[Fold] = read_json(file)
+    if len(folds) != number:
+        raise InputError(
+            f"classification.folds is {number}, but {file} has {len(folds)} folds: set it to {len(folds)}, or remove the file to "
+            "make new ones"
+        )
     for index, fold in enumerate(folds):
         _check(fold, f"{file}, fold {index}", dataset_json, classes)
     return folds
 
 
-def _new_folds(dataset_json: Mapping[str, Any], classes: CaseClasses, number: int, seed: int) -> list[Fold]:
+def _new_folds(dataset_json: Mapping[str, Any], classes: CaseClasses, number: int) -> list[Fold]:
     # Slow to import, and needed once.
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -64,7 +67,7 @@ def _new_folds(dataset_json: Mapping[str, Any], classes: CaseClasses, number: in
                     f"column {column!r}: class {name!r} has {len(of_class)} patients, too few for {number} folds; set "
                     "classification.folds lower or join classes"
                 )
-    split = StratifiedGroupKFold(number, shuffle=True, random_state=seed)
+    split = StratifiedGroupKFold(number, shuffle=True, random_state=SEED)
     with warnings.catch_warnings():
         # Joined classes of several columns may be rarer than the folds, which is no harm.
         warnings.simplefilter("ignore", UserWarning)

@@ -50,7 +50,7 @@ def load_classifier(folder: Path, folds: Sequence[str], device: torch.device) ->
         device: for the networks.
 
     Raises:
-        InputError: a fold is not trained to its end, or the folds have other classes.
+        InputError: a fold is not trained to its end or not validated, or the folds have other classes.
     """
     missing = [fold for fold in folds if not (folder / f"fold_{fold}" / FINAL).is_file()]
     if missing:
@@ -94,7 +94,13 @@ def _network(
 
 def _temperatures(folder: Path, folds: Sequence[str], columns: dict[str, tuple[str, ...]]) -> dict[str, float]:
     """Fitted on the validation cases alone, which none of these networks was trained on."""
-    summaries = [read_json(folder / f"fold_{fold}" / "validation" / "summary.json") for fold in folds]
+    files = {fold: folder / f"fold_{fold}" / "validation" / "summary.json" for fold in folds}
+    if missing := [fold for fold, file in files.items() if not file.is_file()]:
+        raise InputError(
+            f"fold {', '.join(missing)} in {folder} was trained, but not validated, and the temperature is fitted on validation "
+            "cases: run nnUNetv2_train with the same arguments and --val"
+        )
+    summaries = [read_json(file) for file in files.values()]
     result = {}
     for column in columns:
         entries = [case[column] for summary in summaries for case in summary["cases"].values() if column in case]

@@ -3,11 +3,10 @@ from typing import Any
 
 import numpy as np
 
-from nnssl_plugin.classification.labels import UNKNOWN, case_classes
 from nnssl_plugin.evaluation.class_scores import class_scores, positive_class
 from nnssl_plugin.evaluation.predictions import read_predictions
 from nnssl_plugin.files import read_json
-from nnssl_plugin.nnunet.dataset_json import table_cases
+from nnssl_plugin.nnunet.dataset_json import table_row_of
 from nnssl_plugin.nnunet.plans_file import preprocessed_folder
 
 
@@ -24,20 +23,21 @@ def validation_scores(file: Path, dataset: str) -> dict[str, Any]:
     """
     predictions = read_predictions(file)
     dataset_json = read_json(preprocessed_folder(dataset) / "dataset.json")
-    known = case_classes(dataset_json, list(predictions.columns), table_cases(dataset_json))
     cases: dict[str, dict[str, Any]] = {case: {} for case in predictions.probabilities}
     mean = {}
-    for position, column in enumerate(predictions.columns):
+    for column, names in predictions.columns.items():
         truth, probabilities = [], []
         for case, by_column in predictions.probabilities.items():
-            index = known.of_case[case][position] if case in known.of_case else UNKNOWN
-            if index != UNKNOWN:
+            name = table_row_of(dataset_json, case).get(column)
+            if name:
+                # Of the classes that were trained on; the table may hold more, of cases that are not preprocessed.
+                index = names.index(name)
                 cases[case][column] = {"class": index, "probabilities": by_column[column].tolist()}
                 truth.append(index)
                 probabilities.append(by_column[column])
         if truth:
             indices = np.array(truth)
-            positive = positive_class(indices, predictions.columns[column])
+            positive = positive_class(indices, names)
             mean[column] = class_scores(indices, np.array(probabilities), positive)
     return {
         "classes": {column: list(names) for column, names in predictions.columns.items()},

@@ -29,10 +29,15 @@ def run(args: argparse.Namespace) -> int:
     """Predict and write."""
     from nnssl_plugin.nnunet.environment import dataset_name, folder_of
 
-    if args.o.suffix != ".csv":
-        raise InputError(f"-o {args.o}: a name that ends in .csv is expected")
-    if not os.access(args.o.resolve().parent, os.W_OK):
-        raise InputError(f"-o {args.o}: nothing can be written to {args.o.resolve().parent}")
+    if args.o.suffix != ".csv" or args.o.is_dir():
+        raise InputError(f"-o {args.o}: a file that ends in .csv is expected")
+    _check_writable("-o", args.o, args.o.resolve().parent)
+    if args.maps:
+        if args.maps.exists() and not args.maps.is_dir():
+            raise InputError(f"--maps {args.maps}: a folder is expected, this is a file")
+        _check_writable(
+            "--maps", args.maps, next(p for p in (args.maps.resolve(), *args.maps.resolve().parents) if p.exists())
+        )
     results = folder_of("nnUNet_results") / dataset_name(args.d)
     folder = results / f"{args.tr}__{args.p}__{args.c}"
     if not folder.is_dir():
@@ -41,14 +46,18 @@ def run(args: argparse.Namespace) -> int:
     return _classify(args, folder)
 
 
-def _classify(args: argparse.Namespace, folder: Path) -> int:
-    import torch
+def _check_writable(option: str, path: Path, folder: Path) -> None:
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{option} {path}: nothing can be written to {folder}")
 
+
+def _classify(args: argparse.Namespace, folder: Path) -> int:
     from nnssl_plugin.classification.classify_folder import classify_folder
     from nnssl_plugin.classification.trained_classifier import load_classifier
     from nnssl_plugin.evaluation.predictions import write_predictions, write_predictions_json
+    from nnssl_plugin.nnunet.torch_device import torch_device
 
-    device = torch.device(args.device)
+    device = torch_device(args.device)
     classifier = load_classifier(folder, args.f, device)
     for column, temperature in classifier.temperature.items():
         print(f"{column}: {' '.join(classifier.columns[column])}; temperature {temperature:.2f}")

@@ -33,10 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Label the cases, record how far each can be trusted, write the data set; 1 if a case could not be labelled."""
-    import torch
     from tqdm import tqdm
 
     from nnssl_plugin.nnunet.environment import check_nnunet, dataset_name, folder_of
+    from nnssl_plugin.nnunet.torch_device import torch_device
     from nnssl_plugin.pseudo_labels.dataset_folder import TABLE, PseudoLabelFolder, is_made_already
     from nnssl_plugin.pseudo_labels.ensemble import Ensemble
     from nnssl_plugin.pseudo_labels.teachers import find_teachers
@@ -44,8 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from nnssl_plugin.runs.device import TRAINERS, Device
 
     check_nnunet()
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("-device cuda: there is no GPU here; -device cpu predicts without one")
+    device = torch_device(args.device)
     # Networks of the plugin are found through it.
     os.environ[TRAINERS] = Device().environment()[TRAINERS]
     teachers, taught = find_teachers(args.m)
@@ -64,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if len(teachers) == 1:
         print("one model: there is no agreement to record")
     folder = PseudoLabelFolder(final, made_from, taught["file_ending"])
-    ensemble = Ensemble(teachers, torch.device(args.device))
+    ensemble = Ensemble(teachers, device)
     rows: list[dict[str, Any]] = []
     problems = []
     for case, images in tqdm(sorted(cases.images.items()), desc="pseudo-labels"):

@@ -105,7 +105,8 @@ class ClassificationSettings:
 
     `columns`: of the data set's table, each a task of its own in one run. `cases_per_step`, `tiles`: cases of a step and
     patches of each. `stages`: encoder stages whose features are pooled, −1 the bottleneck. `pooling`: of a case's tiles.
-    `initial_lr`: peak of the head; `encoder_lr`: of the encoder, by default the same. `folds`, `fold_seed`: of the split by patients, stratified by class.
+    `initial_lr`: peak of the head; `encoder_lr`: of the encoder, by default the same. `folds`: of the split by
+    patients, stratified by class.
     `label_fraction`: share of the fold's training patients whose classes are used, nested for one `label_seed`.
     """
 
@@ -125,7 +126,6 @@ class ClassificationSettings:
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     class_weights: bool = True
     folds: Annotated[int, Field(ge=2)] = 5
-    fold_seed: Annotated[int, Field(ge=0)] = 0
     label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     label_seed: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0)] | None = None
