@@ -139,4 +139,5 @@ def test_plan_counts_the_classes(nnunet_folders: Path, capsys: pytest.CaptureFix
     assert main([*words, "kind"]) == 0
     out = capsys.readouterr().out
     assert "kind: block 4, plain 4" in out
+    assert "tiles a step, at" in out
     assert "-p Kind -tr SSLClassifyTrainer" in out

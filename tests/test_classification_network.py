@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch.nn import functional as F
 
 from nnssl_plugin.classification.attention_pooling import GatedAttentionPooling, MeanPooling
+from nnssl_plugin.classification.bag_size import bag_size
 from nnssl_plugin.classification.labels import UNKNOWN, CaseClasses
 from nnssl_plugin.classification.loss import ColumnsCrossEntropy, class_weights
 from nnssl_plugin.classification.network import ClassificationNetwork
@@ -14,7 +16,7 @@ from nnssl_plugin.classification.tiles import read_tiles, tile_starts
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.settings.settings import ClassificationSettings
 from tests.pretraining_networks import stock_network
-from tests.synthetic import brain
+from tests.synthetic import brain, make_plans
 
 CPU = torch.device("cpu")
 
@@ -147,3 +149,17 @@ def test_temperature_recovers_what_was_overconfident() -> None:
     overconfident = with_temperature(honest, 1 / 3)
     assert fitted_temperature(truth, overconfident) == pytest.approx(3, rel=0.1)
     assert np.allclose(with_temperature(overconfident, 3), honest, atol=1e-6)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize(("name", "batch_size"), [("2d", 2), ("2d", 40), ("3d_fullres", 2)])
+def test_a_step_costs_no_more_than_a_supervised_one(name: str, batch_size: int, residual: bool) -> None:
+    plans = make_plans(residual=residual)
+    plans["configurations"][name]["batch_size"] = batch_size
+    configuration = PlansManager(plans).get_configuration(name)
+    size = bag_size(ClassificationSettings(), configuration, 4)
+    assert (size.cases >= 2 and size.tiles >= 1 and size.cost <= 1) or (size.cases, size.tiles) == (2, 1)
+    assert batch_size < 40 or (size.cases, size.tiles) == (8, 8)
+    chosen = bag_size(ClassificationSettings(cases_per_step=6, tiles=5), configuration, 4)
+    assert (chosen.cases, chosen.tiles) == (6, 5)
+    assert chosen.cost == pytest.approx(size.cost * 30 / (size.cases * size.tiles))

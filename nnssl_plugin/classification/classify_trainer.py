@@ -17,6 +17,7 @@ from nnssl_plugin.checkpoints.provenance import provenance as provenance_of
 from nnssl_plugin.checkpoints.provenance import weights_sha256
 from nnssl_plugin.checkpoints.recorded import recorded_section
 from nnssl_plugin.classification.bag_loader import BagLoader
+from nnssl_plugin.classification.bag_size import bag_size
 from nnssl_plugin.classification.checkpoint import save_classifier
 from nnssl_plugin.classification.cohort import ClassificationCases, cases_of_fold
 from nnssl_plugin.classification.labels import UNKNOWN
@@ -98,9 +99,10 @@ class ClassifyTrainer(nnUNetTrainer):
 
     def _set_batch_size_and_oversample(self) -> None:
         """Cases of this process: those of a step, split over processes."""
-        self.batch_size = -(-self.settings.cases_per_step // self.world_size)
+        self.size = bag_size(self.settings, self.configuration_manager, len(channel_names(self.dataset_json)))
+        self.batch_size = -(-self.size.cases // self.world_size)
         # A measure on each validation case once, about.
-        self.num_val_iterations_per_epoch = -(-len(self.cases.validation) // self.settings.cases_per_step)
+        self.num_val_iterations_per_epoch = -(-len(self.cases.validation) // self.size.cases)
 
     def build_network_architecture(
         self,
@@ -174,13 +176,13 @@ class ClassifyTrainer(nnUNetTrainer):
         pretraining = settings_from_plans(self.plans_manager.plans).pretraining
         records = self._records(cases)
         sampler = PatchSampler(
-            PatchRequest(patch_size, self.settings.tiles, ("augmented",)),
+            PatchRequest(patch_size, self.size.tiles, ("augmented",)),
             pretraining.minimum_foreground,
             DenormalizationTransform(intensity_statistics(records), pretraining.denormalization),
             augmentation,
             augment,
         )
-        return BagLoader(records, self.cases.classes.of_case, sampler, self.batch_size, self.settings.tiles)
+        return BagLoader(records, self.cases.classes.of_case, sampler, self.batch_size, self.size.tiles)
 
     def _records(self, cases: list[str]) -> list[CaseRecord]:
         patients = {case: patient_of(self.dataset_json, case) for case in cases}
@@ -235,6 +237,10 @@ class ClassifyTrainer(nnUNetTrainer):
                 f"WARNING: {len(missing)} cases have a class, but the file of folds is older and lacks them: {', '.join(missing[:10])}. "
                 "They are left out; remove the file to make new folds"
             )
+        self.print_to_log_file(
+            f"{self.size.cases} cases of {self.size.tiles} tiles a step, at {self.size.cost:.2f} times the cost of a supervised step of "
+            "these plans"
+        )
         start = "pre-trained weights" if self.initial_weights != "none" else "fresh weights"
         self.print_to_log_file(f"{len(self.cases.training)} training cases, {start}")
 

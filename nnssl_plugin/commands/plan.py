@@ -53,21 +53,31 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _classes(copy: dict[str, Any], folder: Path) -> list[str]:
-    """Classes and number of cases in each of the columns that are to be told apart; checked before anything is written."""
+    """Number of cases of each class of the columns that are to be told apart, and what a step sees; before anything is written."""
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    from nnssl_plugin.classification.bag_size import bag_size
     from nnssl_plugin.classification.labels import case_classes
     from nnssl_plugin.files import read_json
-    from nnssl_plugin.nnunet.dataset_json import table_cases
+    from nnssl_plugin.nnunet.dataset_json import channel_names, table_cases
     from nnssl_plugin.settings.settings import settings_from_plans
 
-    columns = settings_from_plans(copy).classification.columns
-    if not columns:
+    settings = settings_from_plans(copy).classification
+    if not settings.columns:
         return []
     dataset_json = read_json(folder / "dataset.json")
-    found = case_classes(dataset_json, columns, table_cases(dataset_json))
+    found = case_classes(dataset_json, settings.columns, table_cases(dataset_json))
     lines = ["\nclassification:"]
     for position, (column, names) in enumerate(found.columns.items()):
         indices = [classes[position] for classes in found.of_case.values()]
         lines.append(f"  {column}: " + ", ".join(f"{name} {indices.count(index)}" for index, name in enumerate(names)))
+    plans = PlansManager(copy)
+    for name, entries in copy["configurations"].items():
+        if "previous_stage" not in entries:
+            size = bag_size(settings, plans.get_configuration(name), len(channel_names(dataset_json)))
+            lines.append(
+                f"  {name}: {size.cases} cases of {size.tiles} tiles a step, at {size.cost:.2f} times the cost of a supervised step"
+            )
     return lines
 
 

@@ -1,17 +1,15 @@
 """How many patches of which size fit into a step that costs no more than a supervised one of the same plans."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, prod
-from typing import Any
 
 import numpy as np
-import torch
-from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnssl_plugin.data.batch import Patches
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.nnunet.feature_map_values import FeatureMaps, feature_map_values
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.pretraining.crop_sizes import check_crop, crops, smallest_crop
 from nnssl_plugin.settings.settings import PretrainingSettings
@@ -22,9 +20,6 @@ BYTES_PER_VALUE = 8
 FORWARD_ALONE = 1 / 3
 # Where some objectives want the plans' patches and others small ones of many patients, either gets half of the step.
 SHARE_OF_PLANS_PATCHES = 0.5
-
-# Patch size, and whether the decoder runs → values in the feature maps.
-FeatureMaps = Callable[[Sequence[int], bool], float]
 
 
 @dataclass(frozen=True)
@@ -79,7 +74,7 @@ def step_budget(
     Raises:
         InputError: `pretraining.crop_size` is impossible.
     """
-    maps = _feature_maps(configuration, channels)
+    maps = feature_map_values(configuration, channels)
     patch, stride = configuration.patch_size, np.prod(configuration.pool_op_kernel_sizes, axis=0).tolist()
     supervised = maps(patch, True) * configuration.batch_size
     plans = [need for need in needs.values() if need.patches == "plans"]
@@ -135,26 +130,6 @@ def describe_budget(budget: StepBudget, settings: PretrainingSettings, world: in
         for kind, used in uneven.items()
     ]
     return lines
-
-
-def _feature_maps(configuration: ConfigurationManager, channels: int) -> FeatureMaps:
-    # On the meta device nothing is allocated.
-    with torch.device("meta"):
-        network: Any = get_network_from_plans(
-            configuration.network_arch_class_name,
-            configuration.network_arch_init_kwargs,
-            configuration.network_arch_init_kwargs_req_import,
-            channels,
-            2,
-            allow_init=False,
-            deep_supervision=False,
-        )
-
-    def maps(size: Sequence[int], decoded: bool) -> float:
-        encoder = float(network.encoder.compute_conv_feature_map_size(size))
-        return encoder + float(network.decoder.compute_conv_feature_map_size(size)) * decoded
-
-    return maps
 
 
 def _cost(needs: Iterable[Needs], maps: FeatureMaps, budget: PatchBudget) -> float:

@@ -104,7 +104,7 @@ class ClassificationSettings:
     """What `SSLClassifyTrainer` does.
 
     `columns`: of the data set's table, each a task of its own in one run. `cases_per_step`, `tiles`: cases of a step and
-    patches of each. `stages`: encoder stages whose features are pooled, −1 the bottleneck. `pooling`: of a case's tiles.
+    patches of each; by default as many as cost a supervised step, at most 8 of each. `stages`: encoder stages whose features are pooled, −1 the bottleneck. `pooling`: of a case's tiles.
     `initial_lr`: peak of the head; `encoder_lr`: of the encoder, by default the same. `folds`: of the split by
     patients, stratified by class.
     `label_fraction`: share of the fold's training patients whose classes are used, nested for one `label_seed`.
@@ -114,8 +114,8 @@ class ClassificationSettings:
     epochs: Count = 100
     iterations_per_epoch: Count = 50
     save_every: Count = 10
-    cases_per_step: Annotated[int, Field(ge=2)] = 8
-    tiles: Count = 8
+    cases_per_step: Annotated[int, Field(ge=2)] | None = None
+    tiles: Count | None = None
     stages: Annotated[list[Annotated[int, Field(le=-1)]], Field(min_length=1)] = field(default_factory=lambda: [-1, -2])
     pooling: Literal["attention", "mean"] = "attention"
     initial_lr: Positive = 1e-3
