@@ -29,6 +29,7 @@ def make_batch(axes: int, channels: int, size: int = 6, patch: int = 32, constan
         patient=torch.arange(size),
         coordinates=grid.expand(size, *grid.shape).clone(),
         supervoxels=boxes(shape).clone(),
+        frame_pair=torch.stack([data, data * 0.5], dim=1),
         cases=[f"case{i}" for i in range(size)],
     )
     # Four voxels further along the first axis.
@@ -73,7 +74,7 @@ def pair(*stages: Tensor) -> dict[str, Features]:
 
 def loaded(batch: PretrainingBatch, *kinds: str) -> dict[str, Any]:
     """A batch as the loader hands it over, flat, once for each kind of patches."""
-    own = {key: getattr(batch, key) for key in ("present", "patient", "denormalized_target", "cases")}
+    own = {key: getattr(batch, key) for key in ("present", "patient", "denormalized_target", "frame_pair", "cases")}
     for prefix, crop in (("", batch), ("second/", batch.second)):
         if crop is not None:
             own |= {f"{prefix}{key}": getattr(crop, key) for key in ("foreground", "coordinates")}

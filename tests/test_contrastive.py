@@ -2,6 +2,8 @@ import pytest
 import torch
 
 from nnssl_plugin.objectives.contrastive import ContrastiveSettings, CrossModalContrast
+from nnssl_plugin.objectives.pair_losses import PairLosses
+from nnssl_plugin.objectives.pair_weights import WeightedPairs
 from tests.batches import make_batch, network_shape, pair
 
 
@@ -73,6 +75,12 @@ def test_another_reducer_makes_another_loss() -> None:
     views = contrast.draw_views(batch, torch.Generator().manual_seed(0))
     bottleneck = torch.randn(12, 16, 4, 4)
     mean = contrast(pair(bottleneck), views, batch).loss
-    contrast.reducer = lambda pairs: (pairs.values * pairs.counted).sum()
+
+    class Sum(torch.nn.Module):
+        def forward(self, pairs: PairLosses, representations: torch.Tensor) -> tuple[torch.Tensor, list[WeightedPairs]]:
+            assert representations.shape == (12, 16)
+            return (pairs.values * pairs.counted).sum(), []
+
+    contrast.reducer = Sum()  # type: ignore[assignment]
     # Of 6 patients in two views each embedding has one positive.
     torch.testing.assert_close(contrast(pair(bottleneck), views, batch).loss, 12 * mean)

@@ -28,7 +28,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "save_every": 1,
         # As many as the fold's training patients: each process has two of its own.
         "patients_per_step": 4,
-        "objectives": {name: {"weight": 1} for name in OBJECTIVES},
+        "objectives": {name: {"weight": 1} for name in OBJECTIVES}
+        | {"frame_contrast": {"weight": 1, "frames": "modalities"}},
     }
     plans = make_plans({"pretraining": settings})
     plans["configurations"]["3d_fullres"]["batch_size"] = 4

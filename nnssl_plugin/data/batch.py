@@ -29,6 +29,8 @@ class PretrainingBatch:
             the image (never foreground) they mean nothing.
         second: the second crop of every patch.
         neighbours: `[B, 2k + 1, C, *P]`, clean, the k slices or frames before each patch, the patch, the k after it.
+        frame_pair: `[B, 2, C, *P]`, two mixtures of ordered frames around the patch (`nnssl_plugin.data.frames`), augmented apart;
+            one channel where the frames are modalities.
         supervoxels: `[B, 1, *P]`, number of the supervoxel of every voxel within its case; outside the image of the nearest one.
         side_data: name of the objective → what its `Needs.side_data` read for each case, stacked.
         cases: names of the cases.
@@ -42,6 +44,7 @@ class PretrainingBatch:
     coordinates: Tensor | None = None
     second: "PretrainingBatch | None" = None
     neighbours: Tensor | None = None
+    frame_pair: Tensor | None = None
     supervoxels: Tensor | None = None
     side_data: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     cases: list[str] = field(default_factory=list)

@@ -13,6 +13,7 @@ from nnssl_plugin.data.batch import Image
 from nnssl_plugin.data.case_index import open_image
 from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.data.foreground import foreground_mask
+from nnssl_plugin.data.frames import FrameRequest, draw_slices, largest_gap, mixtures
 from nnssl_plugin.data.patch_position import draw_patch_position
 from nnssl_plugin.data.supervoxels import look_up
 from nnssl_plugin.transforms.augmentation import Augmentation
@@ -30,7 +31,7 @@ class PatchRequest:
         patch_size: what the network gets, two or three axes.
         patches: in a step of this process.
         images: what of each patch.
-        second_crop, neighbours: see `nnssl_plugin.objectives.needs.Needs`.
+        second_crop, neighbours, frames: see `nnssl_plugin.objectives.needs.Needs`.
         supervoxels: whether the cases have them, and patches get them.
     """
 
@@ -40,6 +41,7 @@ class PatchRequest:
     second_crop: bool = False
     neighbours: int = 0
     supervoxels: bool = False
+    frames: FrameRequest | None = None
 
 
 class PatchSampler:
@@ -83,6 +85,8 @@ class PatchSampler:
         if self.request.second_crop:
             second = self._patch(image, record, patient, self._shifted(start, image.shape[1:]))
             sample |= {f"second/{name}": value for name, value in second.items()}
+        if self.request.frames is not None:
+            sample["frame_pair"] = self._frame_pair(image, record, start, self.request.frames)
         return {**sample, "present": torch.from_numpy(record.present), "patient": torch.tensor(patient)}
 
     def _shifted(self, start: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -124,6 +128,39 @@ class PatchSampler:
             result[name] = values * shown if name.startswith("images/") else values
         return result
 
+    def _frame_pair(self, image: Any, record: CaseRecord, start: np.ndarray, request: FrameRequest) -> Tensor:
+        """`[2, C (or 1), *P]`: mixtures of frames, each moved and augmented by itself."""
+        first = start - (self.read_size - self.patch_size) // 2
+        if request.of == "slices":
+            count = image.shape[1]
+            slices = draw_slices(int(np.clip(start[0], 0, count - 1)), count, largest_gap(request, record))
+            crops = [crop_and_pad_nd(image, self._box([z, *first[1:]]), pad_value=np.nan) for z in slices]
+            shown = torch.from_numpy(record.present).view(-1, *[1] * len(self.request.patch_size))
+        else:
+            crop = crop_and_pad_nd(image, self._box(first), pad_value=np.nan)
+            chosen = np.random.permutation(np.flatnonzero(record.present))[:3]
+            crops = [crop[channel : channel + 1] for channel in chosen]
+            shown = torch.ones(1)
+        padding = np.isnan(crops[0][0])
+        views = []
+        for mixture in mixtures([np.nan_to_num(crop, nan=0.0) for crop in crops]):
+            data = torch.from_numpy(np.array(mixture)).float()
+            outside = torch.from_numpy(-padding.astype(np.int16))[None]
+            if self.flat:
+                data, outside = data[:, 0], outside[:, 0]
+            if self.augment:
+                moved = self.augmentation.spatial(image=data, segmentation=outside)
+                data = self.augmentation.intensity(**moved)["image"]
+            elif len(crops) == 1:
+                # One frame twice would be told by being the same.
+                data = self.augmentation.intensity(image=data, segmentation=outside)["image"]
+            views.append(data * shown)
+        return torch.stack(views)
+
+    def _box(self, start: Sequence[Any] | np.ndarray) -> list[list[int]]:
+        """What is read from `start` on."""
+        return [[int(s), int(s + size)] for s, size in zip(start, self.read_size, strict=True)]
+
     def _without_rim(self, inside: Tensor) -> Tensor:
         """No foreground on the rim of what is read: spatial transforms blend it with the nothing beyond."""
         for axis, (read, size) in enumerate(zip(self.read_size[::-1], self.patch_size[::-1], strict=True), start=1):
@@ -154,7 +191,7 @@ class PatchSampler:
     def _read(self, image: Any, record: CaseRecord, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`[C (or (2k + 1) C, slice by slice) + axes of coordinates, *S]` from `start` on, and the foreground `[*S]`."""
         request = self.request
-        box = [[int(s), int(s + size)] for s, size in zip(start, self.read_size, strict=True)]
+        box = self._box(start)
         crop = crop_and_pad_nd(image, box, pad_value=np.nan)
         padding = np.isnan(crop[0])
         # As in nnU-Net's own loader, what lies outside the image is 0.

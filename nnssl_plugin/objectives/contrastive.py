@@ -12,7 +12,7 @@ from nnssl_plugin.objectives.info_nce import PatientInfoNCE
 from nnssl_plugin.objectives.modality_pair import Pairs, draw_modality_pair
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.objectives.objective import Features, NetworkShape, Objective, ObjectiveResult, Views
-from nnssl_plugin.objectives.pair_losses import Reducer, mean_of_pairs
+from nnssl_plugin.objectives.pair_weights import PairReducer, Weighting
 from nnssl_plugin.objectives.patient_contrast import contrast_patients, embed_patches
 from nnssl_plugin.settings.validation import STRICT
 
@@ -23,12 +23,14 @@ class ContrastiveSettings:
 
     `temperature`: divides the cosine similarities. `embedding_size`: length of the vectors that are compared.
     `pairs`: `cross`: two modalities; `same`: one modality twice, which one-modality data sets can have.
+    `weighting`: of the pairs, `mean`: all alike, `meta`: learned on cases held out (docs/meta-weights.md).
     """
 
     weight: Annotated[float, Field(ge=0)] = 0.0
     temperature: Annotated[float, Field(gt=0)] = 0.2
     embedding_size: Annotated[int, Field(ge=2)] = 64
     pairs: Pairs = "cross"
+    weighting: Weighting = "mean"
 
 
 class CrossModalContrast(Objective):
@@ -54,7 +56,7 @@ class CrossModalContrast(Objective):
         features = network.encoder_features[-1]
         self.projection = mlp(features, features, settings.embedding_size)
         self.loss = PatientInfoNCE(settings.temperature)
-        self.reducer: Reducer = mean_of_pairs
+        self.reducer = PairReducer(features, settings.weighting)
 
     @classmethod
     def needs(cls, settings: ContrastiveSettings) -> Needs:
@@ -72,5 +74,7 @@ class CrossModalContrast(Objective):
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
         """InfoNCE; alignment, uniformity and cross-modal retrieval beside chance."""
-        first, second = (self.embed(features[name]) for name in ("source", "target"))
-        return contrast_patients(first, second, batch.patient, views.targets["valid"], self.loss, self.reducer)
+        first, second = (features[name] for name in ("source", "target"))
+        return contrast_patients(
+            (first, second), batch.patient, views.targets["valid"], self.projection, self.loss, self.reducer
+        )

@@ -1,6 +1,7 @@
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.autograd import forward_ad
 from torch.distributed.nn.functional import all_gather as all_gather_with_gradient
 
 
@@ -10,10 +11,14 @@ def gather_rows(rows: Tensor) -> Tensor:
     Every process computes the same loss from the result, so the gathered gradient is a sum over processes, which DDP's
     averaging of parameter gradients turns into the gradient of one process with the joined batch.
 
-    Shape: `[N, ...]` → `[world · N, ...]`; the same N everywhere. Without process group: unchanged.
+    Shape: `[N, ...]` → `[world · N, ...]`; the same N everywhere. Without process group: unchanged. Derivatives
+    of forward-mode differentiation are gathered along.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return rows
+    primal, tangent = forward_ad.unpack_dual(rows)
+    if tangent is not None:
+        return forward_ad.make_dual(gather_rows(primal), gather_rows(tangent))
     if rows.requires_grad:
         return torch.cat(list(all_gather_with_gradient(rows.contiguous())))
     gathered = [torch.empty_like(rows) for _ in range(dist.get_world_size())]

@@ -16,7 +16,7 @@ from nnssl_plugin.objectives.local_info_nce import LocalInfoNCE
 from nnssl_plugin.objectives.modality_pair import Pairs, draw_modality_pair
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.objectives.objective import Features, NetworkShape, Objective, ObjectiveResult, Views
-from nnssl_plugin.objectives.pair_losses import Reducer, mean_of_pairs
+from nnssl_plugin.objectives.pair_weights import PairReducer, WeightedPairs, Weighting, weight_metrics
 from nnssl_plugin.settings.validation import STRICT
 
 
@@ -28,6 +28,7 @@ class LocalContrastiveSettings:
     `depths`: encoder stages they are taken from, counted from the bottleneck (0) upwards.
     `locations`: compared in each patch and stage, at most.
     `pairs`: `cross`: two modalities; `same`: one modality twice, which one-modality data sets can have.
+    `weighting`: of the pairs, `mean`: all alike, `meta`: learned on cases held out (docs/meta-weights.md).
     """
 
     weight: Annotated[float, Field(ge=0)] = 0.0
@@ -38,6 +39,7 @@ class LocalContrastiveSettings:
     )
     locations: Annotated[int, Field(ge=2)] = 512
     pairs: Pairs = "cross"
+    weighting: Weighting = "mean"
 
 
 class LocalContrast(Objective):
@@ -49,7 +51,7 @@ class LocalContrast(Objective):
     The mean over the stages in `depths`.
 
     Attributes:
-        reducer: makes the loss of the pairs' losses.
+        reducers: make the loss of the pairs' losses, one for each stage.
 
     Shape: two views `[B, C, *P]` of a batch of B patches.
     """
@@ -67,7 +69,7 @@ class LocalContrast(Objective):
         widths = [network.encoder_features[stage] for stage in self.stages]
         self.projections = nn.ModuleList(mlp(width, width, settings.embedding_size) for width in widths)
         self.loss = LocalInfoNCE(settings.temperature)
-        self.reducer: Reducer = mean_of_pairs
+        self.reducers = nn.ModuleList(PairReducer(width, settings.weighting) for width in widths)
 
     @classmethod
     def needs(cls, settings: LocalContrastiveSettings) -> Needs:
@@ -109,15 +111,20 @@ class LocalContrast(Objective):
 
     def embed(self, stage: Tensor, which: int, places: Tensor | None = None) -> Tensor:
         """Unit vectors `[B, L, D]` of the places, by default all, of one view's `[B, F, *S]` from `self.stages[which]`."""
+        with torch.autocast(stage.device.type, enabled=False):
+            return F.normalize(self.projections[which](self.representations(stage, places)), dim=2)
+
+    def representations(self, stage: Tensor, places: Tensor | None = None) -> Tensor:
+        """`[B, L, F]`, float32: the features at the places."""
         flat = stage.flatten(2)
         if places is not None:
             flat = flat.gather(2, places[:, None].expand(-1, stage.shape[1], -1))
-        with torch.autocast(stage.device.type, enabled=False):
-            return F.normalize(self.projections[which](flat.transpose(1, 2).float()), dim=2)
+        return flat.transpose(1, 2).float()
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
         """InfoNCE over places; how often a place finds itself in the other view, beside chance."""
         losses, hits, chances = [], [], []
+        weighted: list[WeightedPairs] = []
         patient = gather_rows(batch.patient)
         for which, number in enumerate(self.stages):
             stages = [features[name].encoder[number] for name in ("source", "target")]
@@ -126,7 +133,10 @@ class LocalContrast(Objective):
             patch = torch.arange(len(patient), device=patient.device).repeat_interleave(places.shape[1])
             of_patient, valid = patient.repeat_interleave(places.shape[1]), gather_rows(inside).flatten()
             similarity = self.loss.similarity(first, second, patch, of_patient, valid)
-            losses.append(self.reducer(self.loss(similarity, valid)))
+            places_of_both = [gather_rows(self.representations(stage, places).detach()) for stage in stages]
+            loss, pairs = self.reducers[which](self.loss(similarity, valid), torch.cat(places_of_both).flatten(0, 1))
+            losses.append(loss)
+            weighted += pairs
             with torch.no_grad():
                 found = similarity.argmax(dim=1) == torch.arange(len(similarity), device=similarity.device)
                 counted = valid.float()
@@ -134,4 +144,4 @@ class LocalContrast(Objective):
                 chances.append((counted / similarity.isfinite().sum(dim=1)).sum() / counted.sum())
         loss = torch.stack(losses).mean()
         metrics = {"retrieval": torch.stack(hits).mean(), "retrieval_chance": torch.stack(chances).mean()}
-        return ObjectiveResult(loss, {"info_nce": loss}, metrics)
+        return ObjectiveResult(loss, {"info_nce": loss}, metrics | weight_metrics(weighted), weighted)

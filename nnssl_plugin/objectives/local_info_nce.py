@@ -19,11 +19,11 @@ class LocalInfoNCE(nn.Module):
         self.temperature = temperature
 
     def forward(self, similarity: Tensor, valid: Tensor) -> PairLosses:
-        """Losses of the N places; `[N, N]` from `similarity`, `valid` `[N]` (bool)."""
+        """Losses of the N places; `[N, N]` from `similarity`, `valid` `[N]` (bool). Their rows: one view, then the other."""
         index = torch.arange(len(similarity), device=similarity.device)
         # Every row keeps its own diagonal entry, so that none is empty.
         directions = [nn.functional.cross_entropy(s, index, reduction="none") for s in (similarity, similarity.T)]
-        return PairLosses(torch.stack(directions).mean(dim=0), index, index, valid)
+        return PairLosses(torch.stack(directions).mean(dim=0), index, index + len(similarity), valid)
 
     def similarity(self, first: Tensor, second: Tensor, patch: Tensor, patient: Tensor, valid: Tensor) -> Tensor:
         """`[N, N]` similarities over τ, −inf where a place is neither the positive nor a negative.

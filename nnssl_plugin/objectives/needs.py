@@ -5,6 +5,7 @@ from torch import Tensor
 
 from nnssl_plugin.data.batch import Image, Patches
 from nnssl_plugin.data.case_record import CaseRecord
+from nnssl_plugin.data.frames import FrameRequest
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Needs:
         second_crop: a second patch of the same case that overlaps the first, and the coordinates of both.
         neighbours: slices or frames on each side of a patch; in 2d configurations only. One number in a run.
         supervoxels: of every patch, as large on average as a cube of this edge in voxels; 0: none. One edge in a run.
+        frames: two mixtures of ordered frames around every patch, augmented apart. One kind in a run.
         side_data: reads what belongs to a case beside its images, in the loader's worker processes: tensors of the same
             shapes for every case. It must be a function of a module, so that it can be sent to a worker.
         modalities: fewest modalities of a data set, and of the cases that it learns from.
@@ -38,6 +40,7 @@ class Needs:
     second_crop: bool = False
     neighbours: int = 0
     supervoxels: int = 0
+    frames: FrameRequest | None = None
     side_data: Callable[[CaseRecord], Mapping[str, Tensor]] | None = None
     modalities: int = 1
     patients: int = 1

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nnssl_plugin.data.batch import PretrainingBatch
 from nnssl_plugin.objectives.needs import Needs
+from nnssl_plugin.objectives.pair_weights import WeightedPairs
 
 
 @dataclass
@@ -42,11 +43,12 @@ class Features:
 
 @dataclass
 class ObjectiveResult:
-    """Loss to minimise, its named parts and what else is worth a curve; all scalars."""
+    """Loss to minimise, its named parts and what else is worth a curve, all scalars; the pairs whose weights are learned."""
 
     loss: Tensor
     parts: dict[str, Tensor] = field(default_factory=dict)
     metrics: dict[str, Tensor] = field(default_factory=dict)
+    weighted_pairs: Sequence[WeightedPairs] = ()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
-"""Losses of pairs before they are one number, so that weights, or another mean, can come from outside."""
+"""Losses of pairs before they are one number, so that weights can come from outside."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,9 +22,6 @@ class PairLosses:
     counted: Tensor
 
 
-Reducer = Callable[[PairLosses], Tensor]
-
-
 def mean_of_pairs(pairs: PairLosses, weights: Tensor | None = None) -> Tensor:
     """Mean over the pairs that count, by default each alike; 0 where none does.
 
@@ -37,3 +33,9 @@ def mean_of_pairs(pairs: PairLosses, weights: Tensor | None = None) -> Tensor:
     each = counted if weights is None else counted * weights
     total = each.sum()
     return (pairs.values * each).sum() / torch.where(total > 0, total, 1)
+
+
+def first_with_second(count: int, device: torch.device) -> PairLosses:
+    """Row i of one view with row i of the other, of embeddings of `count` rows a view; without losses."""
+    rows = torch.arange(count, device=device)
+    return PairLosses(torch.zeros(count, device=device), rows, rows + count, torch.ones_like(rows, dtype=torch.bool))

@@ -1,5 +1,6 @@
 from nnssl_plugin.objectives.contrastive import CrossModalContrast
 from nnssl_plugin.objectives.distillation import DenseDistillation
+from nnssl_plugin.objectives.frame_contrast import FrameContrast
 from nnssl_plugin.objectives.jigen import JiGen
 from nnssl_plugin.objectives.local_contrastive import LocalContrast
 from nnssl_plugin.objectives.mae import MAE
@@ -21,4 +22,5 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "supervoxel": SupervoxelInpainting,
     "simclr": SimCLR,
     "mae": MAE,
+    "frame_contrast": FrameContrast,
 }

@@ -11,7 +11,7 @@ from nnssl_plugin.networks.heads import mlp
 from nnssl_plugin.objectives.info_nce import PatientInfoNCE
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.objectives.objective import Features, NetworkShape, Objective, ObjectiveResult, Views
-from nnssl_plugin.objectives.pair_losses import Reducer, mean_of_pairs
+from nnssl_plugin.objectives.pair_weights import PairReducer, Weighting
 from nnssl_plugin.objectives.patient_contrast import contrast_patients, embed_patches
 from nnssl_plugin.settings.validation import STRICT
 
@@ -21,11 +21,13 @@ class SimCLRSettings:
     """Settings of SimCLR; temperature and size are the paper's for small images.
 
     `temperature`: divides the cosine similarities. `embedding_size`: length of the vectors that are compared.
+    `weighting`: of the pairs, `mean`: all alike, `meta`: learned on cases held out (docs/meta-weights.md).
     """
 
     weight: Annotated[float, Field(ge=0)] = 0.0
     temperature: Annotated[float, Field(gt=0)] = 0.5
     embedding_size: Annotated[int, Field(ge=2)] = 128
+    weighting: Weighting = "mean"
 
 
 class SimCLR(Objective):
@@ -52,7 +54,7 @@ class SimCLR(Objective):
         features = network.encoder_features[-1]
         self.projection = mlp(features, features, settings.embedding_size)
         self.loss = PatientInfoNCE(settings.temperature)
-        self.reducer: Reducer = mean_of_pairs
+        self.reducer = PairReducer(features, settings.weighting)
 
     @classmethod
     def needs(cls, settings: SimCLRSettings) -> Needs:
@@ -71,6 +73,6 @@ class SimCLR(Objective):
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
         """NT-Xent; alignment, uniformity and retrieval of the other crop beside chance."""
-        first, second = (self.embed(features[name]) for name in ("first", "second"))
+        first, second = (features[name] for name in ("first", "second"))
         valid = torch.ones_like(batch.patient, dtype=torch.bool)
-        return contrast_patients(first, second, batch.patient, valid, self.loss, self.reducer)
+        return contrast_patients((first, second), batch.patient, valid, self.projection, self.loss, self.reducer)

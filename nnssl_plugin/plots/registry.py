@@ -5,6 +5,7 @@ from collections.abc import Callable
 from matplotlib.figure import Figure
 
 from nnssl_plugin.plots.example import Example
+from nnssl_plugin.plots.frame_pairs import plot_frame_pairs
 from nnssl_plugin.plots.mosaics import plot_mosaics
 from nnssl_plugin.plots.patient_similarity import plot_patient_similarity
 from nnssl_plugin.plots.place_similarity import plot_place_similarity
@@ -18,6 +19,7 @@ PLOTS: dict[str, Callable[[Example], Figure]] = {
     "restoration": plot_restored,
     "supervoxel": plot_restored,
     "mae": plot_restored,
+    "frame_contrast": plot_frame_pairs,
 }
 
 

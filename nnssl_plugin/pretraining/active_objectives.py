@@ -6,6 +6,7 @@ from typing import Any
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnssl_plugin.data.case_record import CaseRecord
+from nnssl_plugin.data.frames import check_frames
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.objectives.registry import OBJECTIVES
@@ -27,6 +28,11 @@ def recipe_of(settings: PretrainingSettings) -> str:
 def needs_of(active: Mapping[str, Any]) -> dict[str, Needs]:
     """Name → what the objective asks for."""
     return {name: OBJECTIVES[name].needs(section) for name, section in active.items()}
+
+
+def weighted_objectives(active: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the objectives whose pairs have learned weights."""
+    return tuple(name for name, section in active.items() if getattr(section, "weighting", "mean") == "meta")
 
 
 def check_objectives(
@@ -59,10 +65,15 @@ def check_objectives(
                 f"the objective {name} takes neighbouring slices, which only a 2d configuration has; pre-train 2d, or set "
                 f"pretraining.objectives.{name}.weight=0"
             )
+        if need.frames is not None and need.frames.of == "slices" and len(configuration.patch_size) == 3:
+            raise InputError(
+                f"the objective {name} takes slices for frames, which only a 2d configuration has; pre-train 2d, or set "
+                f"pretraining.objectives.{name}.frames=modalities"
+            )
         OBJECTIVES[name].check_settings(active[name], len(modalities), stages)
         _check_stages(name, "encoder", need.encoder_stages, stages)
         _check_stages(name, "decoder", need.decoder_stages, stages - 1)
-    for what in ("neighbours", "supervoxels"):
+    for what in ("neighbours", "supervoxels", "frames"):
         asking = {name: getattr(need, what) for name, need in needs.items() if getattr(need, what)}
         if len(set(asking.values())) > 1:
             raise InputError(
@@ -87,6 +98,8 @@ def check_cohort(active: Mapping[str, Any], records: Sequence[CaseRecord]) -> No
         InputError: too few patients have the modalities an objective needs.
     """
     for name, need in needs_of(active).items():
+        if need.frames is not None:
+            check_frames(need.frames, records)
         usable = {record.patient for record in records if record.present.sum() >= need.modalities}
         if len(usable) < need.patients:
             raise InputError(

@@ -55,6 +55,7 @@ def pretraining_checkpoint(step: PretrainingStep, run: PretrainingRun, of_traine
             "provenance": record,
             "heads": state["heads"],
             "teacher": state["teacher"],
+            "meta": state["meta"],
             "random_state": random_state(step.generator),
         },
     }
@@ -75,6 +76,7 @@ def restore_step(step: PretrainingStep, checkpoint: Mapping[str, Any]) -> None:
             {
                 "heads": own["heads"],
                 "teacher": own.get("teacher"),
+                "meta": own.get("meta"),
                 "optimizer": checkpoint["optimizer_state"],
                 "scaler": checkpoint["grad_scaler_state"],
             }

@@ -49,6 +49,7 @@ def make_loader(
             any(need.second_crop for need in needs.values()),
             max(need.neighbours for need in needs.values()),
             any(need.supervoxels for need in needs.values()),
+            next((need.frames for need in needs.values() if need.frames is not None), None),
         )
         transforms = augmentation(own.patch_size)
         samplers[kind] = PatchSampler(request, run.settings.minimum_foreground, denormalization, transforms, augment)

@@ -7,6 +7,7 @@ import torch
 from nnssl_plugin.data.batch import Patches
 from nnssl_plugin.objectives.objective import NetworkShape
 from nnssl_plugin.objectives.registry import OBJECTIVES
+from nnssl_plugin.pretraining.meta_weights import MetaWeights
 from nnssl_plugin.pretraining.optimizer import adamw
 from nnssl_plugin.pretraining.pretraining_network import PretrainingNetwork
 from nnssl_plugin.pretraining.run import PretrainingRun
@@ -37,4 +38,7 @@ def make_step(
     }
     pretraining_network = PretrainingNetwork(network, objectives, run.needs).to(device)
     optimizer = adamw(pretraining_network.parameters(), run.settings.initial_lr, run.settings.weight_decay)
-    return PretrainingStep(pretraining_network, optimizer, device, ddp)
+    meta = None
+    if run.weighted:
+        meta = MetaWeights(pretraining_network, run.weighted, run.settings.meta.learning_rate)
+    return PretrainingStep(pretraining_network, optimizer, device, ddp, meta)

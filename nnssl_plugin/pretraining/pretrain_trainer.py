@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
@@ -22,6 +23,7 @@ from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.data.loader import PretrainingDataLoader, in_worker_processes
 from nnssl_plugin.pretraining.checkpoint import pretraining_checkpoint, restore_step
 from nnssl_plugin.pretraining.epoch import BEST_MEASURE, EpochLog
+from nnssl_plugin.pretraining.held_out import held_out_patches, split_cohort
 from nnssl_plugin.pretraining.make_loader import make_loader
 from nnssl_plugin.pretraining.make_step import make_step
 from nnssl_plugin.pretraining.report_pretext import report_pretext
@@ -77,6 +79,7 @@ class PretrainTrainer(nnUNetTrainer):
         self.epoch_log = EpochLog(self.logger, self.print_to_log_file)
         self.random_state_to_restore: dict[str, Any] | None = None
         self.last_good: str | None = None
+        self.held_out_batches: Any = None
 
     def _do_i_compile(self) -> bool:
         # Whether compiling the step pays is not measured yet.
@@ -126,8 +129,8 @@ class PretrainTrainer(nnUNetTrainer):
         say, folder = self.print_to_log_file, Path(self.output_folder)
         return PretrainingProbe(self.run.plans, self.run.name, self.dataset_json, cases, self.device, folder, say)
 
-    def make_loader(self, augment: bool) -> PretrainingDataLoader:
-        """Loader over the cohort, in this process."""
+    def make_loader(self, augment: bool, held_out: bool = False) -> PretrainingDataLoader:
+        """Loader over the cases that are trained on, or over those held out, in this process."""
         rotation, dummy_2d, _, axes = self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
         augmentation = partial(
             stock_augmentation,
@@ -136,12 +139,18 @@ class PretrainTrainer(nnUNetTrainer):
             dummy_2d=dummy_2d,
             use_mask_for_norm=self.configuration_manager.use_mask_for_norm,
         )
-        return make_loader(self.run, self.cohort, self.patches, augmentation, augment, self.local_rank, self.world_size)
+        training, others = split_cohort(self.run, self.cohort)
+        records = others if held_out else training
+        patches = held_out_patches(self.run, self.patches) if held_out else self.patches
+        return make_loader(self.run, records, patches, augmentation, augment, self.local_rank, self.world_size)
 
     def get_dataloaders(self) -> tuple[Any, Any]:
         """Augmented patches to train on; unaugmented ones of the same images to measure on."""
         processes, pin = get_allowed_n_proc_DA(), self.device.type == "cuda"
         measured = min(processes, max(1, processes // 2))
+        if self.run.weighted:
+            few = min(processes, max(1, processes // self.settings.meta.every))
+            self.held_out_batches = in_worker_processes(self.make_loader(augment=True, held_out=True), few, pin)
         return (
             in_worker_processes(self.make_loader(augment=True), processes, pin),
             in_worker_processes(self.make_loader(augment=False), measured, pin),
@@ -181,10 +190,13 @@ class PretrainTrainer(nnUNetTrainer):
         super().on_train_epoch_start()
         self.step.module.train()
         self.step.progress = self.current_epoch / self.num_epochs
+        self.steps_of_epoch = 0
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One step."""
-        return self.step.train(batch)
+        """One step; every few ones, the weights of pairs are learned too."""
+        self.steps_of_epoch += 1
+        due = self.held_out_batches is not None and self.steps_of_epoch % self.settings.meta.every == 0
+        return self.step.train(batch, next(self.held_out_batches) if due else None)
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Tensor]]) -> None:
         """Log the steps."""
@@ -218,6 +230,12 @@ class PretrainTrainer(nnUNetTrainer):
                 self.probe.epoch(self.network, self.current_epoch + 1)
             self.logger.plot_progress_png(self.output_folder)
         self.current_epoch += 1
+
+    def on_train_end(self) -> None:
+        """As nnU-Net; the loader of held-out cases ends too."""
+        super().on_train_end()
+        if isinstance(self.held_out_batches, NonDetMultiThreadedAugmenter):
+            self.held_out_batches._finish()
 
     def save_checkpoint(self, filename: str) -> None:
         """Write the complete stock network, on the CPU, with everything needed to resume beside it."""

@@ -8,7 +8,13 @@ from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.nnunet.dataset_json import channel_names
 from nnssl_plugin.objectives.needs import Needs
-from nnssl_plugin.pretraining.active_objectives import active_objectives, check_objectives, needs_of, recipe_of
+from nnssl_plugin.pretraining.active_objectives import (
+    active_objectives,
+    check_objectives,
+    needs_of,
+    recipe_of,
+    weighted_objectives,
+)
 from nnssl_plugin.pretraining.step_budget import StepBudget, describe_budget, step_budget
 from nnssl_plugin.settings.settings import PretrainingSettings
 
@@ -23,6 +29,7 @@ class PretrainingRun:
         settings: of pre-training.
         active: name → settings of its objectives. needs: name → what the objective asks for.
         budget: of a step.
+        weighted: names of the objectives whose pairs have learned weights.
     """
 
     plans: Mapping[str, Any]
@@ -33,6 +40,7 @@ class PretrainingRun:
     active: Mapping[str, Any]
     needs: Mapping[str, Needs]
     budget: StepBudget
+    weighted: tuple[str, ...]
 
     @property
     def recipe(self) -> str:
@@ -64,11 +72,18 @@ def pretraining_run(
     check_objectives(active, plans["dataset_name"], modalities, planned)
     needs = needs_of(active)
     budget = step_budget(settings, needs, planned, len(modalities), processes)
-    return PretrainingRun(plans, configuration, planned, modalities, settings, active, needs, budget)
+    weighted = weighted_objectives(active)
+    return PretrainingRun(plans, configuration, planned, modalities, settings, active, needs, budget, weighted)
 
 
 def describe_run(run: PretrainingRun, cohort: Sequence[CaseRecord], world: int) -> list[str]:
     """What a run of `world` processes is about to do, in lines for its log."""
     patients = len({record.patient for record in cohort})
     what = f"Pre-training on {len(cohort)} cases of {patients} patients, no labels: {run.recipe}"
-    return [what, *describe_budget(run.budget, run.settings, world)]
+    lines = [what, *describe_budget(run.budget, run.settings, world)]
+    if run.weighted:
+        lines.append(
+            f"{run.settings.meta.held_out:.0%} of the patients are held out: by them the weights of pairs ({', '.join(run.weighted)}) are "
+            f"learned, every {run.settings.meta.every} steps"
+        )
+    return lines

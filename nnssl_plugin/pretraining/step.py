@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -8,6 +8,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from nnssl_plugin.data.batch import PretrainingBatch, batches_from_loader
 from nnssl_plugin.objectives.objective import Features, ObjectiveResult, Views
+from nnssl_plugin.pretraining.meta_weights import MetaWeights
 from nnssl_plugin.pretraining.pretraining_network import PretrainingNetwork
 from nnssl_plugin.pretraining.skipped_steps import SKIPPED, gradient_scaler, step_if_finite
 
@@ -23,6 +24,7 @@ class PretrainingStep:
         device: of everything.
         ddp: whether to wrap the whole step; nnU-Net would wrap the bare network, and a forward past that synchronises
             nothing.
+        meta: learns the weights of pairs, where objectives have such.
 
     Attributes:
         generator: draws the views.
@@ -30,7 +32,12 @@ class PretrainingStep:
     """
 
     def __init__(
-        self, network: PretrainingNetwork, optimizer: torch.optim.Optimizer, device: torch.device, ddp: bool = False
+        self,
+        network: PretrainingNetwork,
+        optimizer: torch.optim.Optimizer,
+        device: torch.device,
+        ddp: bool = False,
+        meta: MetaWeights | None = None,
     ) -> None:
         self.network = network
         self.optimizer = optimizer
@@ -38,6 +45,7 @@ class PretrainingStep:
         self.scaler = gradient_scaler(device)
         self.generator = torch.Generator(device)
         self.progress = 0.0
+        self.meta = meta
         self.module: nn.Module = network
         if ddp:
             ids = [device.index] if device.type == "cuda" else None
@@ -52,19 +60,26 @@ class PretrainingStep:
         """Kind of patches → batch, of what the loader handed over."""
         return dict(batches_from_loader(loaded, self.device))
 
-    def draw_views(self, batches: Mapping[str, PretrainingBatch]) -> dict[str, Views]:
-        """The views each objective wants encoded."""
+    def draw_views(
+        self, batches: Mapping[str, PretrainingBatch], names: Sequence[str] | None = None
+    ) -> dict[str, Views]:
+        """The views each objective, or each of these, wants encoded."""
         return {
             name: objective.draw_views(batches[self.network.needs[name].patches], self.generator)
             for name, objective in self.network.objectives.items()
+            if names is None or name in names
         }
 
     def mixed_precision(self) -> AbstractContextManager[Any]:
         """As nnU-Net has it."""
         return torch.autocast("cuda") if self.device.type == "cuda" else nullcontext()
 
-    def train(self, loaded: Mapping[str, Any]) -> dict[str, Tensor]:
+    def train(self, loaded: Mapping[str, Any], held_out: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
         """One optimisation step; one with a non-finite loss or gradient changes no weight.
+
+        Args:
+            loaded: the loader's batch.
+            held_out: of other cases, in the steps that change the weights of pairs.
 
         Returns:
             Values as `named_values` makes them; `skipped` and, for each objective whose loss was not finite, `skipped/NAME`.
@@ -78,6 +93,9 @@ class PretrainingStep:
         with torch.no_grad():
             for objective in self.network.objectives.values():
                 objective.after_step(self.network.network, self.network.teacher, self.progress)
+        if self.meta is not None and held_out is not None:
+            others = self.batches(held_out)
+            self.meta.update(batches, views, others, self.draw_views(others, self.meta.names))
         not_finite = {f"{SKIPPED}/{name}": (~torch.isfinite(r.loss.detach())).float() for name, r in results.items()}
         return {**named_values(total, results), SKIPPED: skipped, **not_finite}
 
@@ -115,6 +133,7 @@ class PretrainingStep:
             "heads": dict(self.network.objectives.state_dict()),
             "teacher": None if teacher is None else dict(teacher.state_dict()),
             "optimizer": self.optimizer.state_dict(),
+            "meta": None if self.meta is None else self.meta.optimizer.state_dict(),
             # Elsewhere the scaler stays at 1, which would stay on a GPU too.
             "scaler": self.scaler.state_dict() if self.device.type == "cuda" else None,
         }
@@ -129,6 +148,8 @@ class PretrainingStep:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.network.teacher is not None:
             self.network.teacher.load_state_dict(state["teacher"])
+        if self.meta is not None:
+            self.meta.optimizer.load_state_dict(state["meta"])
         if state["scaler"] and self.device.type == "cuda":
             self.scaler.load_state_dict(state["scaler"])
 

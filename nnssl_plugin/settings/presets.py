@@ -12,12 +12,23 @@ PRESETS: dict[str, dict[str, float]] = {
     "supervoxel": {"supervoxel": 1.0},
     "simclr": {"simclr": 1.0},
     "mae": {"mae": 1.0},
+    "frame-contrast": {"frame_contrast": 1.0},
+    "meta-uscl": {"frame_contrast": 1.0},
     "distillation": {"distillation": 1.0},
     "full": {"slem": 1.0, "contrastive": 0.1, "restoration": 1.0},
 }
+# Those whose pairs have learned weights.
+META = ("meta-uscl",)
 
 
 def preset_assignments(name: str) -> list[str]:
     """The settings of a preset, as `nnssl_plugin plan --set` takes them."""
     weights = PRESETS[name]
-    return [f"pretraining.objectives.{objective}.weight={weights.get(objective, 0.0)}" for objective in OBJECTIVES]
+    assignments = [
+        f"pretraining.objectives.{objective}.weight={weights.get(objective, 0.0)}" for objective in OBJECTIVES
+    ]
+    weighted = [objective for objective, cls in OBJECTIVES.items() if hasattr(cls.Settings, "weighting")]
+    for objective in weighted:
+        meta = name in META and objective in weights
+        assignments.append(f"pretraining.objectives.{objective}.weighting={'meta' if meta else 'mean'}")
+    return assignments

@@ -32,6 +32,19 @@ ObjectivesSettings: Any = dataclass(frozen=True, config=STRICT)(
 
 
 @dataclass(frozen=True, config=STRICT)
+class MetaSettings:
+    """How weights of pairs are learned, where an objective has `weighting` `meta` (docs/meta-weights.md).
+
+    `held_out`: share of the patients by which they are learned, and on which nothing else is trained. `every`: steps from one
+    update of the weights to the next. `learning_rate`: of their network.
+    """
+
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    every: Count = 4
+    learning_rate: Positive = 1e-3
+
+
+@dataclass(frozen=True, config=STRICT)
 class PretrainingSettings:
     """What `SSLPretrainTrainer` does.
 
@@ -62,6 +75,7 @@ class PretrainingSettings:
     minimum_foreground: Share = 0.1
     mirroring: bool = True
     denormalization: DenormalizationSettings = field(default_factory=DenormalizationSettings)
+    meta: MetaSettings = field(default_factory=MetaSettings)
     objectives: ObjectivesSettings = field(default_factory=ObjectivesSettings)
 
 
