@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from PIL import Image
 
 from nnssl_plugin.commands import evaluate
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.evaluation.evaluate import evaluate_folder
+from nnssl_plugin.evaluation.evaluate import evaluate_folder, file_ending_of
 from nnssl_plugin.evaluation.metrics import brats_metrics
 from nnssl_plugin.evaluation.regions import BRATS_CONVENTIONS, convention_from_dataset_json
 
@@ -280,6 +281,39 @@ def test_images_of_one_slice(tmp_path: Path, nnunet_folders: Path, axes: tuple[i
     assert scores["HD95 of voxel centres"] == pytest.approx(9 * 0.5)
     page = (predictions / "regions.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 2
+
+
+def test_pictures(tmp_path: Path, nnunet_folders: Path) -> None:
+    """As nnU-Net writes the predictions of its data sets of PNG files; distances are in pixels."""
+    model = nnunet_folders / "nnUNet_results" / "Dataset501_X" / "nnUNetTrainer__nnUNetPlans__2d"
+    raw, predictions = nnunet_folders / "nnUNet_raw" / "Dataset501_X", model / "fold_0" / "validation"
+    reference, prediction = np.zeros((2, 40, 45), np.uint8)
+    reference[5:35, 5:35] = prediction[5:35, 5:35] = 1
+    prediction[15:25, 15:25] = 0
+    for path, values in (
+        (tmp_path / "references" / "a.png", reference),
+        (predictions / "a.png", prediction),
+        (raw / "imagesTr" / "a_0000.png", 50 * prediction),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(values).save(path)
+    described = {"labels": {"background": 0, "lesion": 1}, "file_ending": ".png", "channel_names": {"0": "US"}}
+    for folder in (model, raw):
+        (folder / "dataset.json").write_text(json.dumps({**described, "numTraining": 1}))
+    assert run_evaluation("regions", predictions, "-g", tmp_path / "references") == 0
+    scores = json.loads((predictions / "regions.json").read_text(encoding="utf-8"))["cases"]["a"]["lesion"]
+    assert scores["Dice"] == pytest.approx(2 * 800 / (800 + 900))
+    assert scores["HD95"] == pytest.approx(10)
+    assert (predictions / "regions.html").read_text(encoding="utf-8").count("data:image/png;base64,") == 2
+    # Of another size, and with a value that is no label.
+    Image.fromarray(prediction[:30]).save(predictions / "a.png")
+    assert run_evaluation("regions", predictions, "-g", tmp_path / "references") == 1
+    Image.fromarray(255 * prediction).save(predictions / "a.png")
+    assert run_evaluation("regions", predictions, "-g", tmp_path / "references") == 1
+    # A picture beside volumes is none of them.
+    assert file_ending_of(predictions) == ".png"
+    write(predictions / "b.nii.gz", random_labels(5))
+    assert file_ending_of(predictions) == ".nii.gz"
 
 
 def test_results_say_which_version_of_the_metrics_they_are_of(folders: tuple[Path, Path]) -> None:

@@ -2,18 +2,20 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.evaluation.metrics import Measure
 from nnssl_plugin.evaluation.metrics_version import METRICS_VERSION
 from nnssl_plugin.evaluation.regions import LabelConvention
 from nnssl_plugin.images.image_file import (
+    FILE_ENDINGS,
     ending_of,
     geometry_differences,
     read_array,
@@ -21,6 +23,8 @@ from nnssl_plugin.images.image_file import (
     read_header,
 )
 from nnssl_plugin.images.parallel import in_parallel
+from nnssl_plugin.images.picture import ENDINGS as PICTURES
+from nnssl_plugin.images.picture import is_picture, read_picture
 
 # Region → metric → score of one case; `empty`: regions that neither mask has.
 Scores = dict[str, dict[str, float]]
@@ -73,7 +77,8 @@ def evaluate_folder(
         f"{path.name}: another ending than {file_ending}, so it is not scored ({path.parent})"
         for folder in dict.fromkeys((predictions, references))
         for path in sorted(folder.iterdir())
-        if (other := _ending(path)) and other != file_ending
+        # Pictures beside volumes are no label files.
+        if (other := _ending(path, PICTURES if file_ending in PICTURES else FILE_ENDINGS)) and other != file_ending
     ]
 
     complete = [case for case in expected if case in predicted & referenced]
@@ -108,18 +113,25 @@ def evaluate_folder(
 
 
 def file_ending_of(folder: Path) -> str:
-    """The ending that most label files of a folder have."""
-    endings = Counter(ending for path in folder.iterdir() if (ending := _ending(path)))
-    return max(endings, key=lambda ending: endings[ending], default=".nii.gz")
+    """The ending that most label files of a folder have; that of pictures where there are no others."""
+    for endings in (FILE_ENDINGS, PICTURES):
+        found = Counter(ending for path in folder.iterdir() if (ending := _ending(path, endings)))
+        if found:
+            return max(found, key=lambda ending: found[ending])
+    return ".nii.gz"
 
 
-def _ending(path: Path) -> str | None:
-    return None if path.name.startswith(".") else ending_of(path.name)
+def _ending(path: Path, endings: Sequence[str]) -> str | None:
+    return None if path.name.startswith(".") else ending_of(path.name, endings)
 
 
 def _cases_in(folder: Path, file_ending: str) -> set[str]:
     files = folder.iterdir() if folder.is_dir() else ()
-    cases = {path.name.removesuffix(file_ending) for path in files if _ending(path) == file_ending}
+    cases = {
+        path.name.removesuffix(file_ending)
+        for path in files
+        if _ending(path, (*FILE_ENDINGS, *PICTURES)) == file_ending
+    }
     if not cases:
         raise InputError(f"{folder} {'has no ' + file_ending + ' file' if folder.is_dir() else 'is not a folder'}")
     return cases
@@ -128,16 +140,22 @@ def _cases_in(folder: Path, file_ending: str) -> set[str]:
 def _score(pair: tuple[Path, Path], convention: LabelConvention, measure: Measure) -> tuple[Scores, set[str]] | str:
     """Scores of every region, and the regions that are empty in both masks; or what is wrong with the case.
 
-    An image of two dimensions is scored as one slice.
+    An image of two dimensions is scored as one slice; a picture states no spacing: its distances are in pixels.
     """
     files = dict(zip(("prediction", "reference"), pair, strict=True))
     try:
-        headers = {role: read_checked_header(path, _dimensions(path)) for role, path in files.items()}
+        headers = {
+            role: read_picture(path) if is_picture(path) else read_checked_header(path, _dimensions(path))
+            for role, path in files.items()
+        }
     except InputError as error:
         return str(error)
     if moved := geometry_differences(headers["reference"], headers["prediction"]):
         return f"geometry of the prediction is not that of the reference: {'; '.join(moved)}"
-    voxels = {role: read_array(path) for role, path in files.items()}
+    voxels = {
+        role: sitk.GetArrayFromImage(header) if isinstance(header, sitk.Image) else read_array(files[role])
+        for role, header in headers.items()
+    }
     for role, values in voxels.items():
         present = np.unique(values)
         outside = [value for value in present if value not in convention.labels]

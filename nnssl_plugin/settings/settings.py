@@ -40,7 +40,7 @@ class MetaSettings:
     """
 
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    every: Count = 4
+    every: Count = 5
     learning_rate: Positive = 1e-3
 
 
