@@ -19,6 +19,7 @@ COMMANDS = {
     "export": "adapt a checkpoint to the channels and the network of a target, for -pretrained_weights",
     "import-nnssl": "the same for a checkpoint of MIC-DKFZ's nnssl",
     "show": "say what a checkpoint or weights file is made of",
+    "card": "weights with a model card, as a folder to share, or on the Hugging Face Hub",
     "probe": "judge frozen features of checkpoints on classes and labels, beside an untrained network",
     "pseudo-label": "label the cases of a data set with trained models, as a data set of its own, for self-training",
     "classify": "classes of a folder of images, by networks of SSLClassifyTrainer",

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 def add_target_arguments(parser: argparse.ArgumentParser) -> None:
     """The checkpoint, the target, and how to go from one to the other."""
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="file; or folder or hf:ORGANISATION/NAME of a shared model"
+    )
     parser.add_argument("--to-dataset", required=True, metavar="DATASET", help="id or name of the target data set")
     parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans of the target (default: %(default)s)")
     parser.add_argument("-c", required=True, metavar="CONFIGURATION", help="of these plans, like 3d_fullres")
@@ -39,6 +41,7 @@ def add_target_arguments(parser: argparse.ArgumentParser) -> None:
 def run_export(args: argparse.Namespace, nnssl: bool) -> int:
     """Adapt the checkpoint to the target, say what was transferred, check or write."""
     overrides = _overrides(args.map)
+    args.checkpoint = _checkpoint_file(args.checkpoint)
     _check_output(args)
     from nnssl_plugin.export.source import UNNAMED, read_nnssl_source, read_source
     from nnssl_plugin.export.target_network import find_target_network
@@ -62,6 +65,15 @@ def run_export(args: argparse.Namespace, nnssl: bool) -> int:
     print(f"\n{args.o}: checked by loading it through nnU-Net's own function")
     print(f"next: nnUNetv2_train {number} {args.c} FOLD -p {args.p} -pretrained_weights {args.o}")
     return 0
+
+
+def _checkpoint_file(given: str) -> Path:
+    if not given.startswith("hf:") and not Path(given).is_dir():
+        return Path(given)
+    from nnssl_plugin.sharing.card_folder import weights_of_card
+    from nnssl_plugin.sharing.hub import PREFIX, download
+
+    return weights_of_card(download(given.removeprefix(PREFIX)) if given.startswith(PREFIX) else Path(given))
 
 
 def _overrides(entries: list[str]) -> dict[str, str]:

@@ -1,0 +1,44 @@
+import argparse
+import os
+from pathlib import Path
+
+from nnssl_plugin.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `nnssl_plugin card`."""
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="of SSLPretrainTrainer, export or nnU-Net")
+    parser.add_argument("-o", type=Path, required=True, metavar="FOLDER", help="to write, which must not be there yet")
+    parser.add_argument(
+        "--license", metavar="ID", help="of the weights, as Hugging Face names licences: cc-by-4.0, cc-by-nc-sa-4.0 …"
+    )
+    parser.add_argument("--name", metavar="NAME", help="of the model (default: the folder's)")
+    parser.add_argument(
+        "--scores",
+        type=Path,
+        metavar="FILE",
+        help="what nnssl_plugin evaluate wrote for a network trained from the weights",
+    )
+    parser.add_argument("--push", metavar="ORG/NAME", help="also upload the folder to the Hugging Face Hub")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the folder, and upload it if asked."""
+    if not args.license:
+        raise InputError(
+            "--license is needed: who may use the weights, and how, is for those who own the data to say; for example --license cc-by-4.0"
+        )
+    if args.o.exists():
+        raise InputError(f"-o {args.o} exists; name another folder, or remove it")
+    parent = next(path for path in args.o.resolve().parents if path.exists())
+    if not os.access(parent, os.W_OK):
+        raise InputError(f"-o {args.o}: nothing can be written to {parent}")
+    from nnssl_plugin.sharing.card_folder import write_card_folder
+
+    write_card_folder(args.checkpoint, args.o, args.name or args.o.name, args.license, args.scores)
+    print(f"{args.o}: {', '.join(sorted(path.name for path in args.o.iterdir()))}; read README.md before you share it")
+    if args.push:
+        from nnssl_plugin.sharing.hub import push
+
+        print(push(args.o, args.push))
+    return 0
