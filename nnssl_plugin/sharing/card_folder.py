@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from nnssl_plugin.checkpoints.checkpoint_file import read_checkpoint, save_atomically
 from nnssl_plugin.checkpoints.recorded import recorded_section
@@ -46,7 +46,7 @@ def write_card_folder(file: Path, folder: Path, name: str, license_id: str, scor
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     save_atomically(content, unfinished / WEIGHTS)
-    save_file(unique_tensors(content["network_weights"]), unfinished / TENSORS, metadata={"format": "pt"})
+    (unfinished / TENSORS).write_bytes(save(unique_tensors(content["network_weights"]), {"format": "pt"}))
     if plans:
         write_json(plans, unfinished / PLANS)
     card.save(unfinished / CARD)
