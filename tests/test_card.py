@@ -7,13 +7,18 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import ModelCard
-from safetensors.torch import load_file
+from huggingface_hub.errors import HfHubHTTPError
+from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
+from safetensors.torch import load_file, load_model
 
 from nnssl_plugin.cli import main
-from nnssl_plugin.sharing import hub
+from nnssl_plugin.sharing import card_folder, hub
 from nnssl_plugin.sharing.shared_weights import unique_tensors
-from tests.test_export_command import export, folder, write_checkpoint  # noqa: F401
+from tests.test_export_command import STEM, export, folder, write_checkpoint  # noqa: F401
+from tests.test_export_topology import build
 
+# Of the HTTP client below huggingface_hub, as when the Hub cannot be reached.
+HTTP_ERROR = HfHubHTTPError.__bases__[0]
 CHANNELS = ["T1", "T1c", "T2", "FLAIR"]
 PROVENANCE = {
     "made_by": "SSLPretrainTrainer",
@@ -21,6 +26,7 @@ PROVENANCE = {
     "dataset": "Dataset501_BraTS",
     "channel_names": CHANNELS,
     "configuration": "3d_fullres",
+    "further_datasets": [502],
     "objectives": {"restoration": 1.0},
     "epochs": 250,
     "iterations_per_epoch": 100,
@@ -32,6 +38,7 @@ def checkpoint(folder: Path) -> Path:  # noqa: F811
     file = folder / "checkpoint_final.pth"
     write_checkpoint(file, CHANNELS)
     content = torch.load(file, weights_only=False)
+    content["init_args"]["plans"]["cases"] = ["/secret/a.nii.gz"]
     content |= {
         "optimizer_state": {"state": {0: torch.zeros(10_000)}},
         "logging": {"secret": "/secret/log"},
@@ -49,12 +56,28 @@ def card(*words: Any) -> int:
 def test_the_folder_and_the_way_back(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     file, out = checkpoint(folder), folder / "with a space" / "weights"
     scores = folder / "scores.json"
-    scores.write_text(json.dumps({"mean": {"WT": {"Dice": 0.91234, "HD95": None, "Sensitivity": 1}}, "scored": 12}))
+    scores.write_text(
+        json.dumps(
+            {"mean": {"WT": {"Dice": 0.91234, "HD95": None, "Sensitivity": 1}}, "scored": 12, "evaluation": "brats"}
+        )
+    )
     assert card(file, "-o", out, "--license", "cc-by-4.0", "--scores", scores, "--name", "Brains") == 0
     assert {path.name for path in out.iterdir()} == {"checkpoint.pth", "model.safetensors", "plans.json", "README.md"}
     assert not list(out.parent.glob(".*"))
     read = ModelCard.load(out / "README.md")
-    assert read.data.to_dict()["license"] == "cc-by-4.0"
+    found = read.data.to_dict()
+    expected = {
+        "license": "cc-by-4.0",
+        "datasets": ["Dataset501_BraTS", "502"],
+        "modalities": CHANNELS,
+        "objectives": ["restoration"],
+        "budget": {"epochs": 250, "iterations_per_epoch": 100},
+        "citations": ["Somebody (2025). Something."],
+    }
+    assert {key: found[key] for key in expected} == expected
+    (result,) = found["model-index"][0]["results"]
+    assert found["model-index"][0]["name"] == "Brains"
+    assert result["metrics"] == [{"type": "dice", "value": 0.91234, "name": "Dice WT"}]
     for said in (
         "# Brains",
         "T1, T1c, T2, FLAIR",
@@ -80,6 +103,29 @@ def test_the_folder_and_the_way_back(folder: Path, capsys: pytest.CaptureFixture
     assert "Dataset501_BraTS" in capsys.readouterr().out
 
 
+def test_both_files_fill_nnunets_network(folder: Path) -> None:  # noqa: F811
+    file, out = checkpoint(folder), folder / "out"
+    assert card(file, "-o", out, "--license", "mit") == 0
+    expected = torch.load(file, weights_only=False)["network_weights"]
+    by_nnunet, by_safetensors = (build(channels=4, seed=seed) for seed in (8, 9))
+    assert not torch.equal(by_nnunet.state_dict()[STEM[False]], expected[STEM[False]])
+    load_pretrained_weights(by_nnunet, str(out / "checkpoint.pth"))
+    load_model(by_safetensors, out / "model.safetensors")
+    for name, value in expected.items():
+        assert torch.equal(by_safetensors.state_dict()[name], value), name
+        assert ".seg_layers." in name or torch.equal(by_nnunet.state_dict()[name], value), name
+
+
+def test_an_interrupted_card_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(card_folder, "save", full)
+    file, out = checkpoint(folder), folder / "new" / "out"
+    assert card(file, "-o", out, "--license", "mit") == 2
+    assert not list(out.parent.iterdir())
+
+
 def test_every_tensor_is_kept_once() -> None:
     base = torch.arange(6.0)
     weights = {"a": base, "again": base, "part": base[:3], "other": torch.arange(6.0)}
@@ -90,6 +136,7 @@ def test_every_tensor_is_kept_once() -> None:
     ("words", "message"),
     [
         ([], "--license is needed"),
+        (["--license", "Our own"], "--license 'Our own' is not how Hugging Face names a licence"),
         (["--license", "mit", "--scores", "{folder}/none.json"], "none.json"),
         (["--license", "mit", "--scores", "{folder}/list.json"], "--scores: a file that nnssl_plugin evaluate wrote"),
     ],
@@ -150,7 +197,11 @@ def test_the_hub(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setattr(hub, "snapshot_download", refused)
     assert export("hf:org/brains", "-o", folder / "y.pth") == 2
     assert "hf:org/brains cannot be downloaded: no network" in capsys.readouterr().err
-    monkeypatch.setattr(Api, "create_repo", refused)
+
+    def unreachable(*_: Any, **__: Any) -> None:
+        raise HTTP_ERROR("name or service not known")
+
+    monkeypatch.setattr(Api, "create_repo", unreachable)
     assert card(checkpoint(folder), "-o", folder / "again", "--license", "mit", "--push", "org/brains") == 2
-    assert "is complete" in capsys.readouterr().err
+    assert "name or service not known. The folder" in capsys.readouterr().err
     assert (folder / "again" / "README.md").is_file()

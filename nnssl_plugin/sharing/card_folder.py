@@ -29,13 +29,11 @@ def write_card_folder(file: Path, folder: Path, name: str, license_id: str, scor
         scores: what `nnssl_plugin evaluate` wrote, or none.
 
     Raises:
-        InputError: the checkpoint cannot be read or has no plans, or as `model_card`.
+        InputError: the checkpoint cannot be read, or as `model_card`.
     """
     checkpoint = read_checkpoint(file)
-    plans = recorded_section(checkpoint, "init_args", "plans")
-    if "network_weights" not in checkpoint:
-        raise InputError(f"{file} has no network_weights: a checkpoint of nnU-Net or of this plugin is expected")
     content = shared_checkpoint(checkpoint)
+    plans = recorded_section(content, "init_args", "plans")
     files = {
         WEIGHTS: f"`{WEIGHTS}`: for `nnUNetv2_train … -pretrained_weights` and `nnssl_plugin export`",
         TENSORS: f"`{TENSORS}`: the same weights, each tensor under one of its names",
@@ -45,12 +43,16 @@ def write_card_folder(file: Path, folder: Path, name: str, license_id: str, scor
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    save_atomically(content, unfinished / WEIGHTS)
-    (unfinished / TENSORS).write_bytes(save(unique_tensors(content["network_weights"]), {"format": "pt"}))
-    if plans:
-        write_json(plans, unfinished / PLANS)
-    card.save(unfinished / CARD)
-    unfinished.replace(folder)
+    try:
+        save_atomically(content, unfinished / WEIGHTS)
+        (unfinished / TENSORS).write_bytes(save(unique_tensors(content["network_weights"]), {"format": "pt"}))
+        if plans:
+            write_json(plans, unfinished / PLANS)
+        card.save(unfinished / CARD)
+        unfinished.replace(folder)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
 
 
 def weights_of_card(folder: Path) -> Path:

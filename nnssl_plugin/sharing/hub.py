@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.errors import HfHubHTTPError
 
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.sharing.card_folder import CARD, WEIGHTS
 
 PREFIX = "hf:"
-FAILURES = (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError)
+# Its bases are those of the HTTP client, which differs between versions of huggingface_hub, and whose errors of the
+# connection come through as they are. ValueError: a name or a card that the Hub does not take.
+FAILURES = (*HfHubHTTPError.__bases__, OSError, ValueError)
 
 
 def download(repository: str) -> Path:

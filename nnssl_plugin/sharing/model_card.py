@@ -1,14 +1,22 @@
 """README.md of a Hugging Face model repository, from what a checkpoint records of its making."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from nnssl_plugin.checkpoints.recorded import PAPERS, recorded_channels, recorded_citations, recorded_provenance
+from nnssl_plugin.checkpoints.recorded import (
+    PAPERS,
+    recorded_channels,
+    recorded_citations,
+    recorded_provenance,
+    recorded_section,
+)
 from nnssl_plugin.errors import InputError
 
-TAGS = ["nnU-Net", "medical-imaging", "self-supervised-learning", "image-segmentation", "multi-modal"]
+TAGS = ["nnU-Net", "medical-imaging", "self-supervised-learning", "multi-modal"]
+TASK = "image-segmentation"
 SCORES = ("Dice", "HD95")
 
 
@@ -23,8 +31,27 @@ def model_card(
         license_id: as Hugging Face names licences, like `cc-by-4.0`.
         scores: what `nnssl_plugin evaluate` wrote for a network trained from the weights, or none.
         files: names of the files beside the card, each with what it is.
+
+    Raises:
+        InputError: `license_id` is no identifier of a licence, or `scores` are no scores of a segmentation.
     """
-    data = ModelCardData(license=license_id, library_name="nnssl_plugin", tags=TAGS, pipeline_tag="image-segmentation")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license_id):
+        raise InputError(
+            f"--license {license_id!r} is not how Hugging Face names a licence: an identifier in small letters like "
+            "cc-by-4.0 is expected (https://huggingface.co/docs/hub/repositories-licenses lists them)"
+        )
+    papers = list(
+        dict.fromkeys(text for entry in recorded_citations(checkpoint) for key in PAPERS for text in entry.get(key, ()))
+    )
+    data = ModelCardData(
+        license=license_id,
+        library_name="nnssl_plugin",
+        tags=TAGS,
+        pipeline_tag=TASK,
+        model_name=name,
+        eval_results=_eval_results(scores) if scores else None,
+        **_front_matter(checkpoint, papers),
+    )
     parts = [
         f"---\n{data.to_yaml()}\n---",
         f"# {name}",
@@ -37,15 +64,26 @@ def model_card(
     ]
     if scores:
         parts.append("## Scores\n\n" + _score_table(scores))
-    papers = [text for entry in recorded_citations(checkpoint) for key in PAPERS for text in entry.get(key, ())]
     if papers:
-        parts.append("## Please cite\n\n" + "\n".join(f"- {paper}" for paper in dict.fromkeys(papers)))
+        parts.append("## Please cite\n\n" + "\n".join(f"- {paper}" for paper in papers))
     card = ModelCard("\n\n".join(parts) + "\n")
-    if card.data.to_dict().get("license") != license_id:
-        raise InputError(
-            f"--license {license_id!r} is not kept by the card's front matter; take an identifier like cc-by-4.0"
-        )
+    if card.data.to_dict() != data.to_dict():
+        raise RuntimeError("huggingface_hub reads another front matter from the card than was written")
     return card
+
+
+def _front_matter(checkpoint: Mapping[str, Any], papers: list[str]) -> dict[str, Any]:
+    record = recorded_provenance(checkpoint)
+    objectives = recorded_section(record, "objectives")
+    budget = {key: record[key] for key in ("epochs", "iterations_per_epoch") if record.get(key)}
+    entries = {
+        "datasets": [str(name) for name in (record.get("dataset"), *(record.get("further_datasets") or ())) if name],
+        "modalities": recorded_channels(checkpoint),
+        "objectives": list(objectives),
+        "budget": budget,
+        "citations": papers,
+    }
+    return {key: value for key, value in entries.items() if value}
 
 
 def _facts(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,15 +116,48 @@ def _table(facts: Mapping[str, Any]) -> str:
     return "\n".join(["| | |", "|---|---|", *rows])
 
 
+def _eval_results(scores: Mapping[str, Any]) -> list[EvalResult]:
+    metrics, mean = _means(scores)
+    evaluation = str(scores.get("evaluation", "segmentation"))
+    return [
+        EvalResult(
+            task_type=TASK,
+            dataset_type=evaluation,
+            dataset_name=f"{scores['scored']} cases, conventions of {evaluation}",
+            metric_type=metric.lower(),
+            metric_name=f"{metric} {region}",
+            metric_value=values[metric],
+        )
+        for region, values in mean.items()
+        for metric in metrics
+        if values[metric] is not None
+    ]
+
+
 def _score_table(scores: Mapping[str, Any]) -> str:
+    metrics, mean = _means(scores)
+    rows = [
+        f"| {region} | " + " | ".join("" if values[m] is None else f"{values[m]:.4g}" for m in metrics) + " |"
+        for region, values in mean.items()
+    ]
+    head = [f"Means over {scores['scored']} cases.", "", "| | " + " | ".join(metrics) + " |"]
+    return "\n".join([*head, "|---" * (len(metrics) + 1) + "|", *rows])
+
+
+def _means(scores: Mapping[str, Any]) -> tuple[list[str], dict[str, dict[str, float | None]]]:
+    """Names of the metrics that are shown, and region → metric → mean.
+
+    Raises:
+        InputError: these are no scores of a segmentation.
+    """
     try:
         mean = scores["mean"]
         metrics = [metric for metric in next(iter(mean.values())) if metric in SCORES]
-        rows = [
-            f"| {region} | " + " | ".join("" if values[m] is None else f"{values[m]:.4g}" for m in metrics) + " |"
+        means = {
+            region: {m: None if values[m] is None else float(values[m]) for m in metrics}
             for region, values in mean.items()
-        ]
-        cases = f"Means over {scores['scored']} cases."
+        }
+        int(scores["scored"])
     except (KeyError, TypeError, AttributeError, StopIteration, ValueError):
         raise InputError("--scores: a file that nnssl_plugin evaluate wrote for a segmentation is expected") from None
-    return "\n".join([cases, "", "| | " + " | ".join(metrics) + " |", "|---" * (len(metrics) + 1) + "|", *rows])
+    return metrics, means

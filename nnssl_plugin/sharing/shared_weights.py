@@ -17,18 +17,34 @@ KEPT = (
     "citations",
     ADAPTATION_PLAN,
 )
-KEPT_OF_ARGUMENTS = ("plans", "configuration", "fold")
+KEPT_OF_ARGUMENTS = ("configuration", "fold")
+# What nnU-Net's planner writes, and our settings; planners from elsewhere may write paths and cases beside it.
+KEPT_OF_PLANS = (
+    "dataset_name",
+    "plans_name",
+    "original_median_spacing_after_transp",
+    "original_median_shape_after_transp",
+    "image_reader_writer",
+    "transpose_forward",
+    "transpose_backward",
+    "configurations",
+    "experiment_planner_used",
+    "label_manager",
+    "foreground_intensity_properties_per_channel",
+    PLUGIN,
+)
 KEPT_OF_PLUGIN = ("version", "provenance", "classes")
 
 
 def shared_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """A checkpoint without training state, case names and paths; nnU-Net's `-pretrained_weights`, `export` and `show` take it."""
     arguments, own = (recorded_section(checkpoint, name) for name in ("init_args", PLUGIN))
-    described = recorded_section(arguments, "dataset_json")
+    described, plans = (recorded_section(arguments, name) for name in ("dataset_json", "plans"))
     content = {
         **{key: checkpoint[key] for key in KEPT if key in checkpoint},
         "init_args": {
             **{key: arguments[key] for key in KEPT_OF_ARGUMENTS if key in arguments},
+            **({"plans": {key: plans[key] for key in KEPT_OF_PLANS if key in plans}} if plans else {}),
             **({"dataset_json": without_cases(described)} if described else {}),
         },
         PLUGIN: {key: own[key] for key in KEPT_OF_PLUGIN if key in own},
@@ -38,7 +54,10 @@ def shared_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unique_tensors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights, each tensor under the first of its names: nnU-Net's blocks have several, and safetensors allows one."""
+    """The weights, each tensor under the first of its names: nnU-Net's blocks have several, and safetensors allows one.
+
+    `safetensors.torch.load_model` gives a network all of them back.
+    """
     found: dict[tuple[int, tuple[int, ...]], str] = {}
     for name, value in weights.items():
         found.setdefault((value.data_ptr(), tuple(value.shape)), name)
