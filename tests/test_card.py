@@ -9,13 +9,17 @@ import torch
 from huggingface_hub import ModelCard
 from huggingface_hub.errors import HfHubHTTPError
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
+from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
 from safetensors.torch import load_file, load_model
 
 from nnssl_plugin.cli import main
+from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.sharing import card_folder, hub
 from nnssl_plugin.sharing.shared_weights import unique_tensors
+from tests.synthetic import NAME
 from tests.test_export_command import STEM, export, folder, write_checkpoint  # noqa: F401
 from tests.test_export_topology import build
+from tests.test_trainers import output, prepare, pretrain
 
 # Of the HTTP client below huggingface_hub, as when the Hub cannot be reached.
 HTTP_ERROR = HfHubHTTPError.__bases__[0]
@@ -114,6 +118,29 @@ def test_both_files_fill_nnunets_network(folder: Path) -> None:  # noqa: F811
     for name, value in expected.items():
         assert torch.equal(by_safetensors.state_dict()[name], value), name
         assert ".seg_layers." in name or torch.equal(by_nnunet.state_dict()[name], value), name
+
+
+def test_of_a_real_pretraining(nnunet_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("nnUNet_extTrainer", str(trainers_folder()))
+    monkeypatch.setenv("nnUNet_n_proc_DA", "0")
+    results = prepare(nnunet_folders, pretraining={"epochs": 1}, training=[{"image": "/secret/case00.nii.gz"}])
+    pretrain("2d")
+    file = output(results, configuration="2d") / "checkpoint_final.pth"
+    out, target = nnunet_folders / "out", nnunet_folders / "weights.pth"
+    assert card(file, "-o", out, "--license", "cc-by-4.0") == 0
+    for secret in (b"case00", b"secret", str(nnunet_folders).encode()):
+        assert not any(secret in path.read_bytes() for path in out.iterdir())
+    found = ModelCard.load(out / "README.md").data.to_dict()
+    assert (found["datasets"], found["modalities"]) == ([NAME], CHANNELS)
+    assert (found["objectives"], found["budget"]["epochs"]) == (["slem", "contrastive", "restoration"], 1)
+    assert any("SLeM" in paper for paper in found["citations"])
+    assert export(out, "-o", target, configuration="2d") == 0
+    saved = torch.load(file, weights_only=True)["network_weights"]
+    for shared in (out / "checkpoint.pth", target):
+        stock = get_trainer_from_args(NAME, "2d", 0, "nnUNetTrainer", "Tiny", device=torch.device("cpu"))
+        maybe_load_checkpoint(stock, False, False, str(shared))
+        loaded = stock.network.state_dict()
+        assert all(torch.equal(loaded[name], value) for name, value in saved.items() if ".seg_layers." not in name)
 
 
 def test_an_interrupted_card_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

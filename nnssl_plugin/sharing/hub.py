@@ -11,7 +11,7 @@ from nnssl_plugin.sharing.card_folder import CARD, WEIGHTS
 PREFIX = "hf:"
 # Its bases are those of the HTTP client, which differs between versions of huggingface_hub, and whose errors of the
 # connection come through as they are. ValueError: a name or a card that the Hub does not take.
-FAILURES = (*HfHubHTTPError.__bases__, OSError, ValueError)
+FAILURES: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, OSError, ValueError)
 
 
 def download(repository: str) -> Path:
