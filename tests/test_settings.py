@@ -1,7 +1,11 @@
 import json
+import runpy
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic.dataclasses import dataclass
 
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.settings.settings import (
@@ -11,6 +15,15 @@ from nnssl_plugin.settings.settings import (
     settings_from_plans,
     settings_with,
 )
+from nnssl_plugin.settings.validation import STRICT
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@cache
+def settings_tables() -> dict[str, Any]:
+    """The script that writes the tables."""
+    return runpy.run_path(str(DOCS / "settings_tables.py"))
 
 
 def test_round_trip_through_json() -> None:
@@ -80,10 +93,41 @@ def test_every_setting_has_a_name() -> None:
     )
 
 
-def test_readme_or_docs_list_every_setting_with_its_default() -> None:
-    root = Path(__file__).parents[1]
-    pages = [root / "README.md", *(root / "docs").glob("*.md")]
-    readme = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+def test_the_docs_list_every_setting_with_its_default() -> None:
+    page = (DOCS / "settings.md").read_text(encoding="utf-8")
     for name, default in known_settings().items():
         shown = "none" if default is None else json.dumps(default)
-        assert f"| `{name}` | {shown} |" in readme
+        assert page.count(f"| `{name}` | {shown} |") == 1, name
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_the_tables_of_the_docs_are_those_of_the_settings(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert settings_tables()["filled"](text) == text, "run python docs/settings_tables.py"
+
+
+def test_a_setting_without_a_description_is_named() -> None:
+    @dataclass(frozen=True, config=STRICT)
+    class Described:
+        epochs: int = 3
+        """How many,
+        of these (docs/probe.md)."""
+        rate: float = 0.5
+
+    rows = settings_tables()["rows"](Described(), "some.")
+    assert next(rows) == ("some.epochs", 3, "How many, of these (docs/probe.md)")
+    with pytest.raises(ValueError, match=r"'some\.rate' has no description"):
+        next(rows)
+
+
+def test_a_table_of_unknown_settings_and_an_old_one() -> None:
+    filled = settings_tables()["filled"]
+    with pytest.raises(ValueError, match="no settings below 'nothing'"):
+        filled("<!-- settings: nothing -->\n<!-- end of settings -->")
+    old = "before\n<!-- settings: finetuning -->\n| `finetuning.gone` | 1 | |\n<!-- end of settings -->\nafter"
+    new = filled(old)
+    assert new.startswith("before\n")
+    assert new.endswith("\nafter")
+    assert "gone" not in new
+    assert "| `finetuning.epochs` | 1000 | Epochs of the" in new
+    assert filled(new) == new

@@ -25,21 +25,22 @@ TEACHER = "teacher: "
 
 @dataclass(frozen=True, config=STRICT)
 class DistillationSettings:
-    """Settings of dense self-distillation; every one is ours.
-
-    `cube_size`, `shown`: of the cubes in which the student's modalities are shown or hidden, as in restoration.
-    `momentum`: of the teacher's weights at the start; it rises to 1 over the run, as in BYOL.
-    `depth`: decoder stage whose features are compared, counted from full resolution (0) downwards.
-    `embedding_size`: length of the vectors that are compared. `locations`: compared in each patch, at most.
-    """
+    """Settings of dense self-distillation; every one is ours."""
 
     weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight in the total loss."""
     cube_size: Annotated[int, Field(ge=1)] = 16
+    """Edge of the cubes in which the student's modalities are shown or hidden, in voxels."""
     shown: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Probability that a modality is shown in a cube."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Of the teacher's weights at the start; it rises to 1 over the run."""
     depth: Annotated[int, Field(ge=0)] = 1
+    """Decoder stage that is compared, counted from full resolution (0) downwards."""
     embedding_size: Annotated[int, Field(ge=2)] = 64
+    """Length of the vectors that are compared."""
     locations: Annotated[int, Field(ge=1)] = 512
+    """Places compared in each patch, at most."""
 
 
 class DenseDistillation(Objective):

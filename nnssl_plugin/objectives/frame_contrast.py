@@ -19,20 +19,22 @@ from nnssl_plugin.settings.validation import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class FrameContrastSettings:
-    """Settings of frame contrast; temperature and size are the paper's.
-
-    `frames`: `slices` of a volume, which are the frames of a clip, or the `modalities` of a case. `distance`: from a slice to the
-    next, at most; `unit`: frames, or seconds. `temperature`: divides the cosine similarities. `embedding_size`: length of the vectors
-    that are compared. `weighting`: of the pairs, `mean`: all alike, `meta`: learned on cases held out (docs/meta-weights.md).
-    """
+    """Settings of frame contrast; temperature and size are the paper's."""
 
     weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight in the total loss."""
     frames: FrameKind = "slices"
+    """What is mixed: `slices` or `modalities`."""
     distance: Annotated[float, Field(gt=0)] = 3.0
+    """From a slice to the next, at most."""
     unit: Unit = "frames"
+    """Of the distance: `frames` or `seconds`."""
     temperature: Annotated[float, Field(gt=0)] = 0.5
+    """Divides the cosine similarities."""
     embedding_size: Annotated[int, Field(ge=2)] = 128
+    """Length of the vectors that are compared."""
     weighting: Weighting = "mean"
+    """Of the pairs: all alike (`mean`), or learned on cases held out (`meta`, docs/meta-weights.md)."""
 
 
 class FrameContrast(Objective):

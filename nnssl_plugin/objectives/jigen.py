@@ -19,13 +19,12 @@ from nnssl_plugin.settings.validation import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class JiGenSettings:
-    """Settings of JiGen.
-
-    `permutations`: classes, the ordered patch among them; 30 shuffled ones are the paper's.
-    """
+    """Settings of JiGen."""
 
     weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight in the total loss."""
     permutations: Annotated[int, Field(ge=2, le=1000)] = 31
+    """Classes, the ordered patch among them; 30 shuffled ones are the paper's."""
 
 
 class JiGen(Objective):

@@ -22,24 +22,24 @@ from nnssl_plugin.settings.validation import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class LocalContrastiveSettings:
-    """Settings of local contrast; every one is ours.
-
-    `temperature`: divides the cosine similarities. `embedding_size`: length of the vectors that are compared.
-    `depths`: encoder stages they are taken from, counted from the bottleneck (0) upwards.
-    `locations`: compared in each patch and stage, at most.
-    `pairs`: `cross`: two modalities; `same`: one modality twice, which one-modality data sets can have.
-    `weighting`: of the pairs, `mean`: all alike, `meta`: learned on cases held out (docs/meta-weights.md).
-    """
+    """Settings of local contrast; every one is ours."""
 
     weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight in the total loss."""
     temperature: Annotated[float, Field(gt=0)] = 0.2
+    """Divides the cosine similarities."""
     embedding_size: Annotated[int, Field(ge=2)] = 64
+    """Length of the vectors that are compared."""
     depths: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=2)] = field(
         default_factory=lambda: [1, 2]
     )
+    """One or two encoder stages, counted from the bottleneck (0) upwards."""
     locations: Annotated[int, Field(ge=2)] = 512
+    """Places compared in each patch and stage, at most."""
     pairs: Pairs = "cross"
+    """Two modalities (`cross`), or one modality twice (`same`), which one-modality data sets can have."""
     weighting: Weighting = "mean"
+    """Of the pairs: all alike (`mean`), or learned on cases held out (`meta`, docs/meta-weights.md)."""
 
 
 class LocalContrast(Objective):

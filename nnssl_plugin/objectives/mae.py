@@ -13,15 +13,14 @@ from nnssl_plugin.settings.validation import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class MAESettings:
-    """Settings of masked autoencoding.
-
-    `cube_size`: edge in voxels of the cubes that are hidden.
-    `hidden`: probability of a cube to be hidden; 0.75 is the paper's share, 0.6 to 0.75 that of CNNs.
-    """
+    """Settings of masked autoencoding."""
 
     weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight in the total loss."""
     cube_size: Annotated[int, Field(ge=1)] = 16
+    """Edge of the cubes, in voxels."""
     hidden: Annotated[float, Field(gt=0, lt=1)] = 0.75
+    """Probability of a cube to be hidden; 0.75 is the paper's share, 0.6 to 0.75 that of CNNs."""
 
 
 class MAE(Inpainting):

@@ -22,6 +22,7 @@ class PuzzleSettings:
     """Settings of multimodal puzzles."""
 
     weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight in the total loss."""
 
 
 class MultimodalPuzzle(Objective):

@@ -14,17 +14,16 @@ from nnssl_plugin.settings.validation import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class RestorationSettings:
-    """Settings of mosaic restoration; every one is ours.
-
-    `cube_size`: edge in voxels of the cubes in which modalities are shown or hidden.
-    `shown`: probability that a modality is shown in a cube; none may be left.
-    `shown_weight`: weight of shown voxels in the loss, which are augmented and must be cleaned; hidden ones have 1.
-    """
+    """Settings of mosaic restoration; every one is ours."""
 
     weight: Annotated[float, Field(ge=0)] = 1.0
+    """Weight in the total loss."""
     cube_size: Annotated[int, Field(ge=1)] = 16
+    """Edge of the cubes, in voxels."""
     shown: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Probability that a modality is shown in a cube; none may be left."""
     shown_weight: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Weight of shown voxels in the loss, which are augmented and must be cleaned; hidden ones have 1."""
 
 
 class MosaicRestoration(Inpainting):

@@ -18,16 +18,16 @@ from nnssl_plugin.settings.validation import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class SimCLRSettings:
-    """Settings of SimCLR; temperature and size are the paper's for small images.
-
-    `temperature`: divides the cosine similarities. `embedding_size`: length of the vectors that are compared.
-    `weighting`: of the pairs, `mean`: all alike, `meta`: learned on cases held out (docs/meta-weights.md).
-    """
+    """Settings of SimCLR; temperature and size are the paper's for small images."""
 
     weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight in the total loss."""
     temperature: Annotated[float, Field(gt=0)] = 0.5
+    """Divides the cosine similarities."""
     embedding_size: Annotated[int, Field(ge=2)] = 128
+    """Length of the vectors that are compared."""
     weighting: Weighting = "mean"
+    """Of the pairs: all alike (`mean`), or learned on cases held out (`meta`, docs/meta-weights.md)."""
 
 
 class SimCLR(Objective):

@@ -21,23 +21,22 @@ from nnssl_plugin.settings.validation import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class SLeMSettings:
-    """Settings of SLeM; every one is ours.
-
-    `label_space`: `injective` (each block from another modality, as far as a case has them), `product` (repetition
-    allowed), `max_hamming` (those of the product that differ most, `label_count` of them) or `auto` (by the number of
-    modalities).
-    `gap`: voxels left empty between blocks, against recognising the seam.
-    `intensity`: strength of the random gain and offset of each block, against recognising a modality by its histogram:
-    gain exp(±intensity), offset ±intensity (images are z-scored).
-    `denormalization_probability`: share of blocks taken from the denormalised image (DAD), for the same reason.
-    """
+    """Settings of SLeM; every one is ours."""
 
     weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight in the total loss; 0 switches an objective off."""
     label_space: Literal["auto", "injective", "product", "max_hamming"] = "auto"
+    """`injective` (each block from another modality, as far as a case has them), `product` (repetition allowed),
+    `max_hamming` (those of the product that differ most), `auto`: by the number of modalities."""
     label_count: Annotated[int, Field(ge=2)] | None = None
+    """Labels of `max_hamming`; by default the square of the number of modalities."""
     gap: Annotated[int, Field(ge=0, le=8)] = 2
+    """Voxels left empty between blocks, against recognising the seam."""
     intensity: Annotated[float, Field(ge=0, le=2)] = 0.1
+    """Strength of the random gain exp(±x) and offset ±x of each block, against recognising a modality by its
+    histogram."""
     denormalization_probability: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of blocks taken from the denormalised image, for the same reason."""
 
 
 class SLeM(Objective):

@@ -18,15 +18,14 @@ DRAWS = 4096
 
 @dataclass(frozen=True, config=STRICT)
 class SupervoxelSettings:
-    """Settings of supervoxel inpainting; every one is ours.
-
-    `edge`: edge in voxels of a cube as large as a supervoxel is on average.
-    `hidden`: probability of a supervoxel to be hidden.
-    """
+    """Settings of supervoxel inpainting; every one is ours."""
 
     weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight in the total loss."""
     edge: Annotated[int, Field(ge=4)] = 16
+    """Edge in voxels of a cube as large as a supervoxel is on average."""
     hidden: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Probability of a supervoxel to be hidden."""
 
 
 class SupervoxelInpainting(Inpainting):

@@ -33,47 +33,51 @@ ObjectivesSettings: Any = dataclass(frozen=True, config=STRICT)(
 
 @dataclass(frozen=True, config=STRICT)
 class MetaSettings:
-    """How weights of pairs are learned, where an objective has `weighting` `meta` (docs/meta-weights.md).
-
-    `held_out`: share of the patients by which they are learned, and on which nothing else is trained. `every`: steps from one
-    update of the weights to the next. `learning_rate`: of their network.
-    """
+    """How weights of pairs are learned, where an objective has `weighting` `meta` (docs/meta-weights.md)."""
 
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the patients by which weights are learned, and on which nothing else is trained."""
     every: Count = 5
+    """Steps from one update of the weights to the next."""
     learning_rate: Positive = 1e-3
+    """Of the network that weighs, under Adam."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class PretrainingSettings:
-    """What `SSLPretrainTrainer` does.
-
-    `datasets`: ids or names of further data sets, preprocessed under the same plans; patients of the fold's validation
-    cases are left out.
-    `patients_per_step`: patches of different patients in a step, as far as the cohort has them and the cost of a supervised
-    step allows. `crop_size`: size of these patches in voxels; by default the largest that fits.
-    `minimum_foreground`: share of foreground below which a quarter of a patch makes the patch be drawn again.
-    `mirroring`: along the axes that nnU-Net mirrors; the other augmentations are always on.
-    `initial_lr`, `weight_decay`: of AdamW; the rate decays as nnU-Net's.
-    `keep`: numbers of epochs after which a checkpoint is kept, as `checkpoint_epoch_N.pth`.
-    `probe`: numbers of epochs after which frozen features are judged on labels that training never sees (docs/probe.md).
-    `seed`: of initialisation; of everything with `nnUNet_n_proc_DA=0` on the CPU.
-    """
+    """What `SSLPretrainTrainer` does."""
 
     epochs: Count = 250
+    """Epochs of pre-training."""
     iterations_per_epoch: Count = 250
+    """Steps per epoch."""
     validation_iterations: Count = 25
+    """Batches the per-epoch measures are taken on, without augmentation."""
     save_every: Count = 10
+    """Epochs between two `checkpoint_latest.pth`."""
     keep: list[Count] = field(default_factory=list)
+    """Numbers of epochs after which a checkpoint is kept, as `checkpoint_epoch_N.pth`, for the gain against
+    pre-training steps."""
     probe: list[Count] = field(default_factory=list)
+    """Numbers of epochs after which frozen features are judged on classes and labels that training does not see
+    (docs/probe.md)."""
     initial_lr: Positive = 1e-3
+    """Learning rate of AdamW, decaying as nnU-Net's."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    """Of AdamW."""
     seed: Annotated[int, Field(ge=0)] | None = None
+    """Of initialisation; with `nnUNet_n_proc_DA=0` the whole run repeats exactly on the CPU."""
     datasets: list[int | str] = field(default_factory=list)
+    """Ids or names of further data sets, preprocessed under the same plans, whose images are used, but for patients
+    of the fold's validation cases."""
     patients_per_step: Annotated[int, Field(ge=2)] = 8
+    """Patches of different patients in a step, as far as the cohort and the cost of a supervised step allow."""
     crop_size: list[Count] | None = None
+    """Size of these patches in voxels; by default the largest that fits."""
     minimum_foreground: Share = 0.1
+    """Share of foreground below which a quarter of a patch makes it be drawn again."""
     mirroring: bool = True
+    """Mirroring along the axes that nnU-Net mirrors; its other augmentations are always on."""
     denormalization: DenormalizationSettings = field(default_factory=DenormalizationSettings)
     meta: MetaSettings = field(default_factory=MetaSettings)
     objectives: ObjectivesSettings = field(default_factory=ObjectivesSettings)
@@ -81,68 +85,87 @@ class PretrainingSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class FinetuningSettings:
-    """What `SSLFinetuneTrainer`, `SSLFinetuneSawtoothTrainer`, `SSLSelfTrainTrainer` and `SSLScratchTrainer` do.
-
-    `optimizer`: AdamW, whose norms and biases do not decay, or nnU-Net's own SGD.
-    `initial_lr`: peak learning rate, reached linearly over `warmup_fraction` of the steps, then nnU-Net's polynomial
-    decay. `segmentation_lr`: peak of the segmentation layers, which are always new; by default as the others.
-    `decoder_up_fraction`, `decoder_down_fraction`: shares of the steps in which the sawtooth trains the decoder alone.
-    `scratch_initial_lr`, `scratch_warmup_fraction`: set training from scratch apart; by default it warms up as
-    fine-tuning, to the same rate with AdamW and to nnU-Net's 0.01 with SGD.
-    `pseudo_labels`: id or name of a pseudo-labelled data set, for `SSLSelfTrainTrainer`, and `pseudo_labelled_share`: of
-    its cases in each batch.
-    `label_fraction`: share of the fold's training patients whose labels are used, nested for one `label_seed`.
-    """
+    """What `SSLFinetuneTrainer`, `SSLFinetuneSawtoothTrainer`, `SSLSelfTrainTrainer` and `SSLScratchTrainer` do."""
 
     epochs: Count = 1000
+    """Epochs of the fine-tuning trainers and `SSLScratchTrainer`."""
     iterations_per_epoch: Count = 250
+    """Steps per epoch."""
     validation_iterations: Count = 50
+    """Batches of nnU-Net's per-epoch validation."""
     save_every: Count = 50
+    """Epochs between two `checkpoint_latest.pth`."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
+    """`adamw`, whose norms and biases do not decay, or `sgd` as in nnU-Net."""
     initial_lr: Positive = 1e-3
+    """Peak learning rate, after which it decays as nnU-Net's."""
     scratch_initial_lr: Positive | None = None
+    """That of `SSLScratchTrainer`; by default the same with AdamW, nnU-Net's 0.01 with SGD."""
     segmentation_lr: Positive | None = None
+    """Peak learning rate of the segmentation layers, which are always new; by default as the others."""
     warmup_fraction: Share = 0.05
+    """Share of the steps over which the rate rises."""
     scratch_warmup_fraction: Share | None = None
+    """That of `SSLScratchTrainer`; by default the same."""
     decoder_up_fraction: Share = 0.025
+    """Sawtooth: share of the steps in which the decoder alone warms up."""
     decoder_down_fraction: Share = 0.025
+    """Sawtooth: share of the steps in which its rate decays again."""
     pseudo_labels: int | str | None = None
+    """`SSLSelfTrainTrainer`: id or name of the pseudo-labelled data set."""
     pseudo_labelled_share: Share = 0.5
+    """Its cases' share of each batch."""
     label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the fold's training patients whose labels are used; smaller shares are subsets of larger ones."""
     label_seed: Annotated[int, Field(ge=0)] = 0
+    """Which patients these are."""
     seed: Annotated[int, Field(ge=0)] | None = None
+    """Of initialisation and, with `nnUNet_n_proc_DA=0`, of the patches of each epoch."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class ClassificationSettings:
-    """What `SSLClassifyTrainer` does.
-
-    `columns`: of the data set's table, each a task of its own in one run. `cases_per_step`, `tiles`: cases of a step and
-    patches of each; by default as many as cost a supervised step, at most 8 of each. `stages`: encoder stages whose features are pooled, −1 the bottleneck. `pooling`: of a case's tiles.
-    `initial_lr`: peak of the head; `encoder_lr`: of the encoder, by default the same. `folds`: of the split by
-    patients, stratified by class.
-    `label_fraction`: share of the fold's training patients whose classes are used, nested for one `label_seed`.
-    """
+    """What `SSLClassifyTrainer` does."""
 
     columns: list[str] = field(default_factory=list)
+    """Columns of the data set's table, each a task of its own in one run; `nnssl_plugin plan --classify COLUMN`."""
     epochs: Count = 100
+    """Epochs of `SSLClassifyTrainer`."""
     iterations_per_epoch: Count = 50
+    """Steps per epoch."""
     save_every: Count = 10
+    """Epochs between two `checkpoint_latest.pth`."""
     cases_per_step: Annotated[int, Field(ge=2)] | None = None
+    """Cases of a step; by default as many as cost no more than a supervised step of the plans, at most 8."""
     tiles: Count | None = None
+    """Patches of each of them, by default chosen likewise."""
     stages: Annotated[list[Annotated[int, Field(le=-1)]], Field(min_length=1)] = field(default_factory=lambda: [-1, -2])
+    """Encoder stages whose features are pooled, -1 the bottleneck."""
     pooling: Literal["attention", "mean"] = "attention"
+    """Of a case's tiles: gated attention, or `mean`."""
     initial_lr: Positive = 1e-3
+    """Peak learning rate of the head."""
     encoder_lr: Positive | None = None
+    """Peak learning rate of the encoder; by default the head's."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    """Of AdamW; norms and biases do not decay."""
     warmup_fraction: Share = 0.05
+    """Share of the steps over which the rates rise."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Before the last layer."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Of the cross-entropy."""
     class_weights: bool = True
+    """Rare classes count more."""
     folds: Annotated[int, Field(ge=2)] = 5
+    """Of the split by patients, stratified by class."""
     label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the fold's training patients whose classes are used, of each class alike; smaller shares are subsets
+    of larger ones."""
     label_seed: Annotated[int, Field(ge=0)] = 0
+    """Which patients these are."""
     seed: Annotated[int, Field(ge=0)] | None = None
+    """Of initialisation and, with `nnUNet_n_proc_DA=0`, of the tiles."""
 
 
 @dataclass(frozen=True, config=STRICT)

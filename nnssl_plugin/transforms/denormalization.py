@@ -18,17 +18,16 @@ FEWEST_VOXELS = 32
 
 @dataclass(frozen=True, config=STRICT)
 class DenormalizationSettings:
-    """Settings of domain-adaptive denormalisation; every one is ours.
-
-    `mode`: see `DenormalizationTransform`. `grid`: cells per axis of `local_moments`.
-    `ratio_limit`: the ratio of standard deviations stays between 1/limit and limit.
-    `statistics`: of the target: `case`: of one image, drawn anew for each patch; `dataset`: the mean of all images'.
-    """
+    """Settings of domain-adaptive denormalisation; every one is ours."""
 
     mode: Literal["moments", "local_moments", "quantile"] = "quantile"
+    """`moments` (the literal formula), `local_moments` or `quantile`."""
     grid: Annotated[int, Field(ge=1)] = 4
+    """Cells per axis of `local_moments`."""
     ratio_limit: Annotated[float, Field(gt=1)] = 4.0
+    """Limit of the ratio of standard deviations, and of its inverse."""
     statistics: Literal["case", "dataset"] = "case"
+    """Target statistics of one other patient's image, drawn for each patch, or the mean of the whole `dataset`."""
 
 
 @plain_dataclass(frozen=True)
