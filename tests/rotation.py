@@ -23,6 +23,7 @@ class RotationSettings:
     """Settings of rotation: `pretraining.objectives.rotation.weight`, off by default."""
 
     weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight in the total loss."""
 
 
 class Rotation(Objective):
