@@ -23,6 +23,7 @@ COMMANDS = {
     "probe": "judge frozen features of checkpoints on classes and labels, beside an untrained network",
     "pseudo-label": "label the cases of a data set with trained models, as a data set of its own, for self-training",
     "classify": "classes of a folder of images, by networks of SSLClassifyTrainer",
+    "zeroshot": "findings in a folder of images by prompts, of a pre-training on reports",
     "evaluate": "score predictions by the conventions of a challenge",
     "compare": "two or more evaluated runs, paired by case",
     "study": "the runs of a study file: recipes, label amounts, folds and seeds, through the real nnU-Net commands",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nnssl_plugin.data.batch import PretrainingBatch
 from nnssl_plugin.objectives.objective import Features, NetworkShape
+from nnssl_plugin.text.report_file import LENGTH
 
 NAMES = ("T1", "T1c", "T2", "FLAIR")
 
@@ -31,6 +32,7 @@ def make_batch(axes: int, channels: int, size: int = 6, patch: int = 32, constan
         supervoxels=boxes(shape).clone(),
         frame_pair=torch.stack([data, data * 0.5], dim=1),
         cases=[f"case{i}" for i in range(size)],
+        side_data={"report_contrast": {"words": words_of_reports(size), "text": torch.arange(size)}},
     )
     # Four voxels further along the first axis.
     offset = torch.tensor([4.0, 0, 0][:axes]).view(-1, *[1] * axes)
@@ -39,6 +41,13 @@ def make_batch(axes: int, channels: int, size: int = 6, patch: int = 32, constan
         batch, images=images, foreground=batch.foreground.clone(), coordinates=batch.coordinates + offset
     )
     return batch
+
+
+def words_of_reports(size: int) -> Tensor:
+    """Three words for each patch, one of its own."""
+    words = torch.zeros(size, LENGTH, dtype=torch.long)
+    words[:, 0], words[:, 1], words[:, 2] = 5, 100 + torch.arange(size), 7
+    return words
 
 
 def boxes(shape: Sequence[int], edge: int = 8) -> Tensor:
@@ -79,4 +88,6 @@ def loaded(batch: PretrainingBatch, *kinds: str) -> dict[str, Any]:
         if crop is not None:
             own |= {f"{prefix}{key}": getattr(crop, key) for key in ("foreground", "coordinates")}
             own |= {f"{prefix}images/{name}": image for name, image in crop.images.items()}
+    for objective, values in batch.side_data.items():
+        own |= {f"side_data/{objective}/{name}": value for name, value in values.items()}
     return {f"{kind}/{key}": value for kind in kinds for key, value in own.items()}

@@ -33,6 +33,9 @@ def share(batch: PretrainingBatch, rows: slice) -> PretrainingBatch:
         frame_pair=None if batch.frame_pair is None else batch.frame_pair[rows],
         second=None if batch.second is None else share(batch.second, rows),
         cases=batch.cases[rows],
+        side_data={
+            name: {key: value[rows] for key, value in values.items()} for name, values in batch.side_data.items()
+        },
     )
 
 

@@ -27,7 +27,7 @@ class TrainedClassifier:
     """Networks of the folds, on one device, and what their predictions are calibrated by.
 
     Attributes:
-        plans, configuration, dataset_json: they were trained under.
+        plans, configuration, dataset_json: they were trained under. configuration_name: of the configuration.
         columns: column → classes.
         networks: one of each fold, in evaluation mode.
         temperature: column → fitted on the validation cases of these folds; 1 where there are none.
@@ -35,6 +35,7 @@ class TrainedClassifier:
 
     plans: PlansManager
     configuration: ConfigurationManager
+    configuration_name: str
     dataset_json: dict[str, Any]
     columns: dict[str, tuple[str, ...]]
     networks: list[ClassificationNetwork]
@@ -60,7 +61,8 @@ def load_classifier(folder: Path, folds: Sequence[str], device: torch.device) ->
         )
     plans = PlansManager(read_json(folder / "plans.json"))
     dataset_json = read_json(folder / "dataset.json")
-    configuration = plans.get_configuration(folder.name.rsplit("__", 1)[1])
+    name = folder.name.rsplit("__", 1)[1]
+    configuration = plans.get_configuration(name)
     checkpoints = {fold: read_checkpoint(folder / f"fold_{fold}" / FINAL) for fold in folds}
     columns = {fold: classes_of_checkpoint(content, fold) for fold, content in checkpoints.items()}
     first = columns[folds[0]]
@@ -72,7 +74,7 @@ def load_classifier(folder: Path, folds: Sequence[str], device: torch.device) ->
         network.load_state_dict(content["network_weights"])
         networks.append(network.to(device).eval())
     temperature = _temperatures(folder, [fold for fold in folds if fold != "all"], first)
-    return TrainedClassifier(plans, configuration, dataset_json, first, networks, temperature)
+    return TrainedClassifier(plans, configuration, name, dataset_json, first, networks, temperature)
 
 
 def _network(

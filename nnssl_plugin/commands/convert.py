@@ -83,6 +83,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--frames-per-second", type=float, metavar="N", help="keep about so many of each clip (default: all of them)"
     )
 
+    reports = converters.add_parser(
+        "reports", help="no images: add reports to the cases of a data set that is there already"
+    )
+    reports.add_argument("-d", "--dataset-id", required=True, metavar="ID", help="id or name of the data set")
+    reports.add_argument("--table", type=Path, required=True, metavar="FILE", help="CSV with a column `case`")
+    reports.add_argument(
+        "--report",
+        default="report",
+        metavar="COLUMN",
+        help="of the table: the report's file, or its text (default: %(default)s)",
+    )
+
     table = converters.add_parser(
         "table", help="no images: add the columns of a table to a data set that is there already"
     )
@@ -101,6 +113,11 @@ def run(args: argparse.Namespace) -> int:
     check_nnunet("nnUNet_raw")
     if args.converter == "table":
         return _add_table(args)
+    if args.converter == "reports":
+        from nnssl_plugin.conversion.add_reports import add_reports
+
+        print("\n".join(add_reports(args.dataset_id, args.table, args.report)))
+        return 0
     if args.converter == "brats" and args.back:
         return _back(args)
     options = ConversionOptions(

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import torch
@@ -7,7 +7,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from nnssl_plugin.data.batch import PretrainingBatch
-from nnssl_plugin.data.frames import FrameKind, FrameRequest, Unit
+from nnssl_plugin.data.case_record import CaseRecord
+from nnssl_plugin.data.frames import FrameKind, FrameRequest, Unit, check_frames
 from nnssl_plugin.networks.heads import mlp
 from nnssl_plugin.objectives.info_nce import PatientInfoNCE
 from nnssl_plugin.objectives.needs import Needs
@@ -67,6 +68,12 @@ class FrameContrast(Objective):
         """Two mixtures around small patches of many patients."""
         request = FrameRequest(settings.frames, settings.distance, settings.unit)
         return Needs("patients", (), views=2, frames=request, patients=2)
+
+    @classmethod
+    def check_cases(cls, settings: FrameContrastSettings, records: Sequence[CaseRecord]) -> list[str]:
+        """Refuse distances in seconds where a case does not say how long a frame lasts."""
+        check_frames(FrameRequest(settings.frames, settings.distance, settings.unit), records)
+        return []
 
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
         """Both mixtures, a one-channel one in every channel."""

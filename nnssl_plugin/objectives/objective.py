@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nnssl_plugin.data.batch import PretrainingBatch
+from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.objectives.pair_weights import WeightedPairs
 
@@ -96,6 +97,11 @@ class Objective(nn.Module, ABC):
     @classmethod
     def check_settings(cls, settings: Any, modalities: int, stages: int) -> None:
         """Check settings against the numbers of modalities and encoder stages; raises `InputError`. By default all are possible."""
+
+    @classmethod
+    def check_cases(cls, settings: Any, records: Sequence[CaseRecord]) -> list[str]:
+        """Check what belongs to the cases beside their images; raises `InputError`. What is worth a line of the log; nothing by default."""
+        return []
 
     @abstractmethod
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:

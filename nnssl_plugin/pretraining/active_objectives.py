@@ -6,7 +6,6 @@ from typing import Any
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnssl_plugin.data.case_record import CaseRecord
-from nnssl_plugin.data.frames import check_frames
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.objectives.registry import OBJECTIVES
@@ -91,15 +90,13 @@ def _check_stages(name: str, kind: str, wanted: Sequence[int], stages: int) -> N
         )
 
 
-def check_cohort(active: Mapping[str, Any], records: Sequence[CaseRecord]) -> None:
-    """Check that the cases of the run have what each objective compares.
+def check_cohort(active: Mapping[str, Any], records: Sequence[CaseRecord]) -> list[str]:
+    """Check that the cases of the run have what each objective compares; what there is to say of them.
 
     Raises:
-        InputError: too few patients have the modalities an objective needs.
+        InputError: too few patients have the modalities an objective needs, or as its `check_cases`.
     """
     for name, need in needs_of(active).items():
-        if need.frames is not None:
-            check_frames(need.frames, records)
         usable = {record.patient for record in records if record.present.sum() >= need.modalities}
         if len(usable) < need.patients:
             raise InputError(
@@ -107,3 +104,4 @@ def check_cohort(active: Mapping[str, Any], records: Sequence[CaseRecord]) -> No
                 f"{need.patients} such patients to compare. Add some with pretraining.datasets, or set "
                 f"pretraining.objectives.{name}.weight=0"
             )
+    return [line for name, settings in active.items() for line in OBJECTIVES[name].check_cases(settings, records)]

@@ -14,6 +14,7 @@ PRESETS: dict[str, dict[str, float]] = {
     "mae": {"mae": 1.0},
     "frame-contrast": {"frame_contrast": 1.0},
     "meta-uscl": {"frame_contrast": 1.0},
+    "reports": {"report_contrast": 1.0},
     "distillation": {"distillation": 1.0},
     "full": {"slem": 1.0, "contrastive": 0.1, "restoration": 1.0},
 }
