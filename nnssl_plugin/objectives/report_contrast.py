@@ -26,16 +26,16 @@ SMALLEST_TEMPERATURE = 0.01
 
 @dataclass(frozen=True, config=STRICT)
 class ReportContrastSettings:
-    """Settings of report contrast; every one is ours.
-
-    `temperature`: divides the cosine similarities at the start; it is learned. `embedding_size`: length of the vectors that are
-    compared. `text_width`: of the text encoder's features.
-    """
+    """Settings of report contrast; every one is ours."""
 
     weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight in the total loss."""
     temperature: Annotated[float, Field(gt=0)] = 0.1
+    """Divides the cosine similarities at the start; it is learned."""
     embedding_size: Annotated[int, Field(ge=2)] = 64
+    """Length of the vectors that are compared."""
     text_width: Annotated[int, Field(ge=4, multiple_of=4)] = 128
+    """Width of the text encoder."""
 
 
 class ReportContrast(Objective):
