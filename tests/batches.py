@@ -9,6 +9,8 @@ from torch import Tensor
 
 from nnssl_plugin.data.batch import PretrainingBatch
 from nnssl_plugin.objectives.objective import Features, NetworkShape
+from nnssl_plugin.objectives.reports import side_data_of
+from tests.reports import text
 
 NAMES = ("T1", "T1c", "T2", "FLAIR")
 
@@ -29,6 +31,7 @@ def make_batch(axes: int, channels: int, size: int = 6, patch: int = 32, constan
         patient=torch.arange(size),
         coordinates=grid.expand(size, *grid.shape).clone(),
         supervoxels=boxes(shape).clone(),
+        side_data={"report_contrast": side_data([text(i) for i in range(size)])},
         cases=[f"case{i}" for i in range(size)],
     )
     # Four voxels further along the first axis.
@@ -38,6 +41,12 @@ def make_batch(axes: int, channels: int, size: int = 6, patch: int = 32, constan
         batch, images=images, foreground=batch.foreground.clone(), coordinates=batch.coordinates + offset
     )
     return batch
+
+
+def side_data(texts: Sequence[str]) -> dict[str, Tensor]:
+    """Reports as the loader hands them over."""
+    rows = [side_data_of(one) for one in texts]
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def boxes(shape: Sequence[int], edge: int = 8) -> Tensor:
@@ -78,4 +87,6 @@ def loaded(batch: PretrainingBatch, *kinds: str) -> dict[str, Any]:
         if crop is not None:
             own |= {f"{prefix}{key}": getattr(crop, key) for key in ("foreground", "coordinates")}
             own |= {f"{prefix}images/{name}": image for name, image in crop.images.items()}
+    for name, values in batch.side_data.items():
+        own |= {f"side_data/{name}/{key}": value for key, value in values.items()}
     return {f"{kind}/{key}": value for kind in kinds for key, value in own.items()}

@@ -30,6 +30,7 @@ def share(batch: PretrainingBatch, rows: slice) -> PretrainingBatch:
         patient=batch.patient[rows],
         coordinates=batch.coordinates[rows],
         second=None if batch.second is None else share(batch.second, rows),
+        side_data={name: {key: value[rows] for key, value in own.items()} for name, own in batch.side_data.items()},
         cases=batch.cases[rows],
     )
 

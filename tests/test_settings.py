@@ -35,7 +35,11 @@ def test_every_setting_that_is_none_can_be_set_to_none() -> None:
     """As the tables of settings print it; where None is not allowed it stays a word."""
     names = [name for name, default in known_settings().items() if default is None]
     assert "pretraining.seed" in names
-    values = {"pretraining.crop_size": "[32, 32, 32]", "pretraining.objectives.slem.label_count": "16"}
+    values = {
+        "pretraining.crop_size": "[32, 32, 32]",
+        "pretraining.objectives.slem.label_count": "16",
+        "pretraining.objectives.report_contrast.text.model": "bert",
+    }
     for name in names:
         changed = settings_with(Settings(), [f"{name}={values.get(name, 1)}"])
         assert known_settings(section=changed)[name] is not None

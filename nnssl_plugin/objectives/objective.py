@@ -1,7 +1,7 @@
 """The interface between a pretext objective and whoever trains with it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nnssl_plugin.data.batch import PretrainingBatch
+from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.objectives.needs import Needs
 
 
@@ -94,6 +95,13 @@ class Objective(nn.Module, ABC):
     @classmethod
     def check_settings(cls, settings: Any, modalities: int, stages: int) -> None:
         """Check settings against the numbers of modalities and encoder stages; raises `InputError`. By default all are possible."""
+
+    def prepare(self, records: Sequence[CaseRecord], say: Callable[[str], None]) -> None:
+        """Called before training with the cases of the run; `say` prints a line. By default nothing happens.
+
+        Raises:
+            InputError: the cases have not what it needs.
+        """
 
     @abstractmethod
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:

@@ -5,6 +5,7 @@ from nnssl_plugin.objectives.local_contrastive import LocalContrast
 from nnssl_plugin.objectives.mae import MAE
 from nnssl_plugin.objectives.objective import Objective
 from nnssl_plugin.objectives.puzzle import MultimodalPuzzle
+from nnssl_plugin.objectives.report_contrast import ReportContrast
 from nnssl_plugin.objectives.restoration import MosaicRestoration
 from nnssl_plugin.objectives.simclr import SimCLR
 from nnssl_plugin.objectives.slem import SLeM
@@ -21,4 +22,5 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "supervoxel": SupervoxelInpainting,
     "simclr": SimCLR,
     "mae": MAE,
+    "report_contrast": ReportContrast,
 }

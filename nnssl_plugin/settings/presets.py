@@ -13,11 +13,16 @@ PRESETS: dict[str, dict[str, float]] = {
     "simclr": {"simclr": 1.0},
     "mae": {"mae": 1.0},
     "distillation": {"distillation": 1.0},
+    "reports": {"report_contrast": 1.0},
     "full": {"slem": 1.0, "contrastive": 0.1, "restoration": 1.0},
 }
+
+# What a preset sets beside the weights: a report that says "left" is wrong of a mirrored image.
+FURTHER: dict[str, list[str]] = {"reports": ["pretraining.mirroring=false"]}
 
 
 def preset_assignments(name: str) -> list[str]:
     """The settings of a preset, as `nnssl_plugin plan --set` takes them."""
     weights = PRESETS[name]
-    return [f"pretraining.objectives.{objective}.weight={weights.get(objective, 0.0)}" for objective in OBJECTIVES]
+    of_objectives = [f"pretraining.objectives.{one}.weight={weights.get(one, 0.0)}" for one in OBJECTIVES]
+    return of_objectives + FURTHER.get(name, [])
