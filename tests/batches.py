@@ -9,7 +9,8 @@ from torch import Tensor
 
 from nnssl_plugin.data.batch import PretrainingBatch
 from nnssl_plugin.objectives.objective import Features, NetworkShape
-from nnssl_plugin.text.report_file import LENGTH
+from nnssl_plugin.objectives.reports import side_data_of
+from tests.reports import text
 
 NAMES = ("T1", "T1c", "T2", "FLAIR")
 
@@ -31,8 +32,8 @@ def make_batch(axes: int, channels: int, size: int = 6, patch: int = 32, constan
         coordinates=grid.expand(size, *grid.shape).clone(),
         supervoxels=boxes(shape).clone(),
         frame_pair=torch.stack([data, data * 0.5], dim=1),
+        side_data={"report_contrast": side_data([text(i) for i in range(size)])},
         cases=[f"case{i}" for i in range(size)],
-        side_data={"report_contrast": {"words": words_of_reports(size), "text": torch.arange(size)}},
     )
     # Four voxels further along the first axis.
     offset = torch.tensor([4.0, 0, 0][:axes]).view(-1, *[1] * axes)
@@ -43,11 +44,10 @@ def make_batch(axes: int, channels: int, size: int = 6, patch: int = 32, constan
     return batch
 
 
-def words_of_reports(size: int) -> Tensor:
-    """Three words for each patch, one of its own."""
-    words = torch.zeros(size, LENGTH, dtype=torch.long)
-    words[:, 0], words[:, 1], words[:, 2] = 5, 100 + torch.arange(size), 7
-    return words
+def side_data(texts: Sequence[str]) -> dict[str, Tensor]:
+    """Reports as the loader hands them over."""
+    rows = [side_data_of(one) for one in texts]
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def boxes(shape: Sequence[int], edge: int = 8) -> Tensor:
@@ -88,6 +88,6 @@ def loaded(batch: PretrainingBatch, *kinds: str) -> dict[str, Any]:
         if crop is not None:
             own |= {f"{prefix}{key}": getattr(crop, key) for key in ("foreground", "coordinates")}
             own |= {f"{prefix}images/{name}": image for name, image in crop.images.items()}
-    for objective, values in batch.side_data.items():
-        own |= {f"side_data/{objective}/{name}": value for name, value in values.items()}
+    for name, values in batch.side_data.items():
+        own |= {f"side_data/{name}/{key}": value for key, value in values.items()}
     return {f"{kind}/{key}": value for kind in kinds for key, value in own.items()}

@@ -32,10 +32,8 @@ def share(batch: PretrainingBatch, rows: slice) -> PretrainingBatch:
         coordinates=batch.coordinates[rows],
         frame_pair=None if batch.frame_pair is None else batch.frame_pair[rows],
         second=None if batch.second is None else share(batch.second, rows),
+        side_data={name: {key: value[rows] for key, value in own.items()} for name, own in batch.side_data.items()},
         cases=batch.cases[rows],
-        side_data={
-            name: {key: value[rows] for key, value in values.items()} for name, values in batch.side_data.items()
-        },
     )
 
 

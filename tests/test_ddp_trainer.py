@@ -12,6 +12,7 @@ import torch
 
 from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.objectives.registry import OBJECTIVES
+from tests.reports import described
 from tests.synthetic import NAME, make_plans, write_dataset
 
 EPOCHS = 3
@@ -33,7 +34,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     plans = make_plans({"pretraining": settings})
     plans["configurations"]["3d_fullres"]["batch_size"] = 4
-    write_dataset(folder, plans)
+    write_dataset(folder, plans, **described(folder / "reports", [f"case{i:02d}" for i in range(6)]))
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.ddp_trainer_worker", str(rank), "2", folder / "meet", folder],

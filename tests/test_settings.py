@@ -52,6 +52,7 @@ def test_every_setting_that_is_none_can_be_set_to_none() -> None:
         "pretraining.crop_size": "[32, 32, 32]",
         "pretraining.objectives.slem.label_count": "16",
         "classification.cases_per_step": "2",
+        "pretraining.objectives.report_contrast.text.model": "bert",
     }
     for name in names:
         changed = settings_with(Settings(), [f"{name}={values.get(name, 1)}"])

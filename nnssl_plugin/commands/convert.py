@@ -83,17 +83,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--frames-per-second", type=float, metavar="N", help="keep about so many of each clip (default: all of them)"
     )
 
-    reports = converters.add_parser(
-        "reports", help="no images: add reports to the cases of a data set that is there already"
-    )
-    reports.add_argument("-d", "--dataset-id", required=True, metavar="ID", help="id or name of the data set")
-    reports.add_argument("--table", type=Path, required=True, metavar="FILE", help="CSV with a column `case`")
-    reports.add_argument(
-        "--report",
-        default="report",
-        metavar="COLUMN",
-        help="of the table: the report's file, or its text (default: %(default)s)",
-    )
+    reports = converters.add_parser("reports", help="images with a report each, listed in a table")
+    _add_options(reports)
+    for name in ("image", "report"):
+        reports.add_argument(
+            f"--{name}",
+            required=True,
+            metavar="COLUMN",
+            help=f"of the table: path of the {name} below the folder of -i",
+        )
 
     table = converters.add_parser(
         "table", help="no images: add the columns of a table to a data set that is there already"
@@ -108,16 +106,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; the exit code is 1 where cases were left out."""
-    from nnssl_plugin.dataset_conversion import brats, chaos, ultrasound
+    from nnssl_plugin.dataset_conversion import brats, chaos, reports, ultrasound
 
     check_nnunet("nnUNet_raw")
     if args.converter == "table":
         return _add_table(args)
-    if args.converter == "reports":
-        from nnssl_plugin.conversion.add_reports import add_reports
-
-        print("\n".join(add_reports(args.dataset_id, args.table, args.report)))
-        return 0
     if args.converter == "brats" and args.back:
         return _back(args)
     options = ConversionOptions(
@@ -135,6 +128,8 @@ def run(args: argparse.Namespace) -> int:
         return brats.convert(args.input, options, args.era, args.labels)
     if args.converter == "ultrasound":
         return ultrasound.convert(args.input, options, args.frames_per_second)
+    if args.converter == "reports":
+        return reports.convert(args.input, options, args.image, args.report)
     options = _with_overlap(options, args)
     if args.converter == "chaos":
         return chaos.convert(args.input, options, args.t2_id, args.t2_on_t1)

@@ -2,6 +2,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from nnssl_plugin.conversion.label_scheme import LABEL, LabelScheme
 from nnssl_plugin.conversion.scan import Scan
@@ -22,6 +23,7 @@ class Case:
         label: its segmentation.
         patient_known: whether somebody said whose it is; if not, it counts as a patient of its own.
         about: what else is known of it, like its tumour grade: column → text.
+        files: that are no images, like its report: name → file.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Case:
     label: Scan | None = None
     patient_known: bool = False
     about: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def scans(self) -> dict[str, Scan]:

@@ -13,7 +13,7 @@ from nnssl_plugin.conversion.case import Case
 from nnssl_plugin.conversion.dataset import Dataset
 from nnssl_plugin.conversion.label_scheme import PLACEHOLDER, LabelScheme
 from nnssl_plugin.conversion.work_folder import WorkFolder
-from nnssl_plugin.conversion.write_case import CaseWriter, Placed
+from nnssl_plugin.conversion.write_case import CaseWriter, Placed, side_file
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.files import read_json, whole_file, write_json
 from nnssl_plugin.images.parallel import in_parallel
@@ -79,10 +79,9 @@ def move_into_place(datasets: Sequence[Dataset], work: WorkFolder) -> None:
 
 def _remove_all_but(folder: Path, wanted: set[Path]) -> None:
     # An interrupted run may have left half a file, or cases that are not there any more.
-    for part in ("imagesTr", "labelsTr"):
-        for file in (folder / part).iterdir():
-            if file not in wanted:
-                file.unlink()
+    for file in folder.glob("*Tr/*"):
+        if file not in wanted:
+            file.unlink()
 
 
 def _write_dataset_json(
@@ -115,14 +114,18 @@ def _write_dataset_json(
 def _entry(dataset: Dataset, case: Case) -> dict[str, Any]:
     """What our part of `dataset.json` says of a case; see `nnunet.dataset_json`."""
     seen = {role: dataset.checked[case.name].scans[role] for role in case.images}
-    entry = {
+    entry: dict[str, Any] = {
         "patient": case.patient,
         "patient_known": case.patient_known,
         "missing": dataset.missing(case),
         "background": {role: scan.background for role, scan in seen.items()},
         "content": {role: scan.content for role, scan in seen.items() if scan.content},
     }
-    return {**entry, "table": dict(case.about)} if case.about else entry
+    if case.about:
+        entry["table"] = dict(case.about)
+    if case.files:
+        entry["files"] = {name: side_file(case, name).as_posix() for name in case.files}
+    return entry
 
 
 def _generate(

@@ -18,8 +18,9 @@ from nnssl_plugin.files import read_json, write_json
 def source_state(case: Case) -> dict[str, list[list[Any]]]:
     """Role → path, bytes and time of change of every file of the case; a changed source is converted again."""
     state = {}
-    for role, scan in case.scans.items():
-        stats = [(file, file.stat()) for file in scan.files]
+    sources = {role: scan.files for role, scan in case.scans.items()}
+    for role, files in [*sources.items(), *((name, (file,)) for name, file in case.files.items())]:
+        stats = [(file, file.stat()) for file in files]
         state[role] = [[os.path.abspath(file), stat.st_size, stat.st_mtime_ns] for file, stat in stats]
     return state
 

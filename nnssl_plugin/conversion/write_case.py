@@ -65,6 +65,11 @@ class CaseWriter:
             label = sitk.GetImageFromArray(image_foreground(images))
             label.CopyInformation(self.reference)
             placed[LABEL] = self._written(label, target, "made as placeholder label")
+        for name, source in self.case.files.items():
+            target = side_file(self.case, name)
+            (self.folder / target).parent.mkdir(exist_ok=True)
+            _copy(str(source), self.folder / target)
+            placed[name] = {"file": target.as_posix(), "how": "copied"}
         return placed
 
     def _place(self, role: str, target: Path) -> dict[str, str]:
@@ -90,6 +95,11 @@ class CaseWriter:
     def _written(self, image: sitk.Image, target: Path, how: str) -> dict[str, str]:
         write_image(image, self.folder / target)
         return {"file": target.as_posix(), "how": how}
+
+
+def side_file(case: Case, name: str) -> Path:
+    """Where a file of the case that is no image lies in the data set's folder, like `reportsTr/CASE.txt`."""
+    return Path(f"{name}sTr") / f"{case.name}{case.files[name].suffix}"
 
 
 def recode(segmentation: sitk.Image, values: Mapping[int, int]) -> sitk.Image:

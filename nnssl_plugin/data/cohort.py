@@ -12,7 +12,7 @@ from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.files import read_json
 from nnssl_plugin.nnunet.dataset_json import channel_names, missing_modalities, side_files_of, table_row_of
-from nnssl_plugin.nnunet.environment import dataset_name
+from nnssl_plugin.nnunet.environment import dataset_name, folder_of
 from nnssl_plugin.nnunet.patients import DatasetCases, not_comparable, patients_across
 from nnssl_plugin.nnunet.plans_file import plans_of, preprocessed_folder, preprocessing_by_identifier
 
@@ -80,14 +80,16 @@ def gather_cohort(
         names = {case: patients[dataset.name, case] for case in kept}
         added = build_case_index(images, kept, modalities, names, rank, world)
         _verify_presence(added, dataset.description, modalities, say)
-        records += [_with_side_data(record, dataset.description) for record in added]
+        records += [_with_side_data(record, dataset) for record in added]
     return records
 
 
-def _with_side_data(record: CaseRecord, dataset_json: Mapping[str, Any]) -> CaseRecord:
+def _with_side_data(record: CaseRecord, dataset: DatasetCases) -> CaseRecord:
     """The record, with the case's row of the data set's table and its files beside the images."""
-    files = {name: Path(file) for name, file in side_files_of(dataset_json, record.case).items()}
-    return replace(record, table=table_row_of(dataset_json, record.case), files=files)
+    stated = side_files_of(dataset.description, record.case)
+    # Paths are absolute, or start from the raw data set.
+    files = {name: folder_of("nnUNet_raw") / dataset.name / file for name, file in stated.items()}
+    return replace(record, table=table_row_of(dataset.description, record.case), files=files)
 
 
 def _further_datasets(

@@ -9,8 +9,8 @@
 `patient_known`: whether somebody said whose the case is (the user, or the challenge by its names); if not, the case counts as
 a patient of its own. `background`: the value of an image's constant background before nnU-Net's z-score, which may move it
 off 0; null where there is none. `content`: a hash of the voxel values of each image. `table` (column → text) and `files`
-(name → path), where there are any, belong to the case. Of a challenge's data there are also `convention` and, for values that
-were recoded, `published_values`.
+(name → path, absolute or below the raw data set), where there are any, belong to the case. Of a challenge's data there are
+also `convention` and, for values that were recoded, `published_values`.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 import torch
@@ -69,11 +69,9 @@ class FrameContrast(Objective):
         request = FrameRequest(settings.frames, settings.distance, settings.unit)
         return Needs("patients", (), views=2, frames=request, patients=2)
 
-    @classmethod
-    def check_cases(cls, settings: FrameContrastSettings, records: Sequence[CaseRecord]) -> list[str]:
+    def prepare(self, records: Sequence[CaseRecord], say: Callable[[str], None]) -> None:
         """Refuse distances in seconds where a case does not say how long a frame lasts."""
-        check_frames(FrameRequest(settings.frames, settings.distance, settings.unit), records)
-        return []
+        check_frames(FrameRequest(self.settings.frames, self.settings.distance, self.settings.unit), records)
 
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:
         """Both mixtures, a one-channel one in every channel."""

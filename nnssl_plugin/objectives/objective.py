@@ -1,7 +1,7 @@
 """The interface between a pretext objective and whoever trains with it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -98,10 +98,12 @@ class Objective(nn.Module, ABC):
     def check_settings(cls, settings: Any, modalities: int, stages: int) -> None:
         """Check settings against the numbers of modalities and encoder stages; raises `InputError`. By default all are possible."""
 
-    @classmethod
-    def check_cases(cls, settings: Any, records: Sequence[CaseRecord]) -> list[str]:
-        """Check what belongs to the cases beside their images; raises `InputError`. What is worth a line of the log; nothing by default."""
-        return []
+    def prepare(self, records: Sequence[CaseRecord], say: Callable[[str], None]) -> None:
+        """Called before training with the cases of the run; `say` prints a line. By default nothing happens.
+
+        Raises:
+            InputError: the cases have not what it needs.
+        """
 
     @abstractmethod
     def draw_views(self, batch: PretrainingBatch, generator: torch.Generator) -> Views:

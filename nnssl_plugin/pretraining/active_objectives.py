@@ -90,11 +90,11 @@ def _check_stages(name: str, kind: str, wanted: Sequence[int], stages: int) -> N
         )
 
 
-def check_cohort(active: Mapping[str, Any], records: Sequence[CaseRecord]) -> list[str]:
-    """Check that the cases of the run have what each objective compares; what there is to say of them.
+def check_cohort(active: Mapping[str, Any], records: Sequence[CaseRecord]) -> None:
+    """Check that the cases of the run have what each objective compares.
 
     Raises:
-        InputError: too few patients have the modalities an objective needs, or as its `check_cases`.
+        InputError: too few patients have the modalities an objective needs.
     """
     for name, need in needs_of(active).items():
         usable = {record.patient for record in records if record.present.sum() >= need.modalities}
@@ -104,4 +104,3 @@ def check_cohort(active: Mapping[str, Any], records: Sequence[CaseRecord]) -> li
                 f"{need.patients} such patients to compare. Add some with pretraining.datasets, or set "
                 f"pretraining.objectives.{name}.weight=0"
             )
-    return [line for name, settings in active.items() for line in OBJECTIVES[name].check_cases(settings, records)]

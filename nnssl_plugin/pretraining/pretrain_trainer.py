@@ -160,6 +160,7 @@ class PretrainTrainer(nnUNetTrainer):
         """As nnU-Net, after saying what will run; refuses to overwrite a finished run of other settings."""
         if not self.was_initialized:
             self.initialize()
+        self.step.prepare(self.cohort, self.print_to_log_file)
         if self.random_state_to_restore is None:
             weights = weights_sha256(self.network.encoder.parameters())
             self.my_init_kwargs[RECORD] = record_of_new_run(

@@ -31,7 +31,6 @@ def cohort_of_run(
     """
     data, datasets = run.configuration.data_identifier, run.settings.datasets
     records = gather_cohort(dict(run.plans), data, dataset_json, *split, datasets, say, rank, world)
-    for line in check_cohort(run.active, records):
-        say(line)
+    check_cohort(run.active, records)
     edge = max(need.supervoxels for need in run.needs.values())
     return with_supervoxels(records, edge, run.configuration.spacing, rank, world) if edge else records

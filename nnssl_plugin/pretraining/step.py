@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from nnssl_plugin.data.batch import PretrainingBatch, batches_from_loader
+from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.objectives.objective import Features, ObjectiveResult, Views
 from nnssl_plugin.pretraining.meta_weights import MetaWeights
 from nnssl_plugin.pretraining.pretraining_network import PretrainingNetwork
@@ -55,6 +56,11 @@ class PretrainingStep:
         """Let the teacher begin as the network, whose weights may have been loaded since it was made."""
         if self.network.teacher is not None:
             self.network.teacher.load_state_dict(self.network.network.state_dict())
+
+    def prepare(self, records: Sequence[CaseRecord], say: Callable[[str], None]) -> None:
+        """Show every objective the cases of the run before it begins or goes on; raises `InputError`."""
+        for objective in self.network.objectives.values():
+            objective.prepare(records, say)
 
     def batches(self, loaded: Mapping[str, Any]) -> dict[str, PretrainingBatch]:
         """Kind of patches → batch, of what the loader handed over."""

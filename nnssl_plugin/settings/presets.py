@@ -18,6 +18,8 @@ PRESETS: dict[str, dict[str, float]] = {
     "distillation": {"distillation": 1.0},
     "full": {"slem": 1.0, "contrastive": 0.1, "restoration": 1.0},
 }
+# What a preset sets beside the weights: a report that says "left" is wrong of a mirrored image.
+FURTHER: dict[str, list[str]] = {"reports": ["pretraining.mirroring=false"]}
 # Those whose pairs have learned weights.
 META = ("meta-uscl",)
 
@@ -32,4 +34,4 @@ def preset_assignments(name: str) -> list[str]:
     for objective in weighted:
         meta = name in META and objective in weights
         assignments.append(f"pretraining.objectives.{objective}.weighting={'meta' if meta else 'mean'}")
-    return assignments
+    return assignments + FURTHER.get(name, [])

@@ -1,39 +1,35 @@
 """The report of a case: a text file beside its images."""
 
-import zlib
-from collections.abc import Mapping
+import unicodedata
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.text.hashed_words import hashed_words, words_of
 
-# Name of the report among the files of a case.
+# Among the files of a case.
 REPORT = "report"
-# Words of a report that are read; longer ones are cut, which is said before training.
-LENGTH = 128
+# What stands in a text where a character was lost before it came here.
+REPLACEMENT = "\ufffd"
 
 
-def read_report(path: Path) -> str:
-    """The text.
+def read_report(file: Path) -> str:
+    """Text of a report, without blanks around it.
 
     Raises:
-        InputError: it cannot be read or is not UTF-8.
+        InputError: it cannot be read, is binary, is not UTF-8, or holds no letter or digit.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 ({error}): save it as text in UTF-8") from None
+        text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
+        raise InputError(f"{file}: the report cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: the report is not UTF-8 ({error.reason}): save it as UTF-8 text") from None
+    if any(unicodedata.category(character) == "Cc" and character not in "\t\n\r\f" for character in text):
+        raise InputError(f"{file}: the report holds control characters: it is binary, a text file is expected")
+    if not any(character.isalnum() for character in text):
+        raise InputError(f"{file}: the report is empty")
+    return text.strip()
 
 
-def report_words(record: CaseRecord) -> Mapping[str, Tensor]:
-    """Side data of a case: its `words` `[LENGTH]`, 0 where it has no report, and a number of its `text`, the same for equal texts."""
-    file = record.files.get(REPORT)
-    text = read_report(file) if file else ""
-    number = zlib.crc32(" ".join(words_of(text)).encode())
-    return {"words": torch.from_numpy(hashed_words(text, LENGTH)), "text": torch.tensor(number, dtype=torch.int64)}
+def identity_of(text: str) -> str:
+    """What two reports share that say the same, letter case and blanks apart."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -18,10 +18,8 @@ from nnssl_plugin.errors import InputError
 from nnssl_plugin.export.target_network import TargetNetwork
 from nnssl_plugin.networks.encoder_features import encoder_features
 from nnssl_plugin.objectives.objective import Features, NetworkShape
-from nnssl_plugin.objectives.report_contrast import ReportContrast, ReportContrastSettings
+from nnssl_plugin.objectives.report_contrast import ReportContrast
 from nnssl_plugin.settings.settings import settings_from_plans
-from nnssl_plugin.text.hashed_words import hashed_words
-from nnssl_plugin.text.report_file import LENGTH
 from nnssl_plugin.zero_shot.findings import Finding
 
 OBJECTIVE = "report_contrast"
@@ -55,15 +53,15 @@ class ZeroShot:
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """`[D]`, unit vector: mean of the texts'."""
-        words = torch.from_numpy(np.stack([hashed_words(text, LENGTH) for text in texts])).to(self.device)
-        return F.normalize(self.heads.embed_text(words).mean(dim=0), dim=0)
+        tokens, there = (part.to(self.device) for part in self.heads.text.tokenize(texts))
+        return F.normalize(self.heads.embed_texts(tokens, there).mean(dim=0), dim=0)
 
     def probabilities(self, image: Tensor, findings: Sequence[Finding]) -> dict[str, npt.NDArray[np.float64]]:
         """Finding → `[2]`, absent and present: softmax of the scaled cosines with both sides' prompts."""
         result = {}
         for finding in findings:
             sides = torch.stack([self.embed_texts(finding.negative), self.embed_texts(finding.positive)])
-            logits = self.heads.scale.detach() * (sides @ image)
+            logits = self.heads.loss.scale.detach() * (sides @ image)
             result[finding.name] = logits.softmax(dim=0).double().cpu().numpy()
         return result
 
@@ -92,7 +90,7 @@ def load_zero_shot(file: Path, target: TargetNetwork, device: torch.device) -> Z
     features = tuple(network.encoder.output_channels)  # type: ignore[union-attr, arg-type]
     settings = getattr(settings_from_plans(target.plans).pretraining.objectives, OBJECTIVE)
     size = tuple(target.patch_size)
-    module = ReportContrast(_settings_of(own, settings), NetworkShape(tuple(target.channels), size, size, features))
+    module = ReportContrast(settings, NetworkShape(tuple(target.channels), size, size, features))
     try:
         network.load_state_dict(checkpoint["network_weights"])
         module.load_state_dict(own)
@@ -101,9 +99,3 @@ def load_zero_shot(file: Path, target: TargetNetwork, device: torch.device) -> Z
             f"{file} does not fit {target.plans['plans_name']}, {target.configuration}: name the plans it was trained under. {error}"
         ) from None
     return ZeroShot(network.to(device).eval(), module.to(device).eval(), target, device)
-
-
-def _settings_of(heads: dict[str, Tensor], settings: ReportContrastSettings) -> ReportContrastSettings:
-    """Sizes of the heads as they were trained, whatever the plans say today."""
-    width, size = heads["text_encoder.words.weight"].shape[1], heads["projection.2.bias"].shape[0]
-    return ReportContrastSettings(settings.weight, settings.temperature, size, width)

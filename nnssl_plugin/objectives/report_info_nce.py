@@ -1,0 +1,45 @@
+import torch
+from torch import Tensor, nn
+
+from nnssl_plugin.objectives.pair_losses import PairLosses
+
+
+class ReportInfoNCE(nn.Module):
+    """InfoNCE of images and reports, both ways, with a learned temperature (CLIP, Radford et al., ICML 2021, arXiv 2103.00020).
+
+        loss of image i = −log( e^{s_ii} / (e^{s_ii} + Σ_n e^{s_in}) ),  s = z·w / τ;  of report i the same over images
+
+    Ours: the negatives n are those that are known to be another's: not of the same patient, not of the same text. A row
+    without negatives does not count. Computed in float32.
+
+    Args:
+        temperature: τ at the start; it never falls below 0.01, as in the paper.
+    """
+
+    def __init__(self, temperature: float = 0.07) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(-torch.tensor(temperature).log())
+
+    @property
+    def scale(self) -> Tensor:
+        """1 / τ."""
+        return self.log_scale.exp().clamp(max=100)
+
+    def forward(self, images: Tensor, texts: Tensor, same: Tensor) -> PairLosses:
+        """Losses of 2N pairs; `same` `[N, N]` (bool): whose texts are no negatives of one another.
+
+        Shape: two `[N, D]` of unit vectors; the rows of a pair are of the N images and, behind them, the N texts.
+        """
+        count = len(images)
+        index = torch.arange(count, device=images.device)
+        excluded = same.clone().fill_diagonal_(False)
+        with torch.autocast(images.device.type, enabled=False):
+            similarity = self.scale * (images.float() @ texts.float().T)
+            # Every row keeps its own diagonal entry, so that none is empty.
+            ways = [
+                nn.functional.cross_entropy(one.masked_fill(excluded, -torch.inf), index, reduction="none")
+                for one in (similarity, similarity.T)
+            ]
+        counted = (~same).any(dim=1).repeat(2)
+        first = torch.cat([index, index + count])
+        return PairLosses(torch.cat(ways), first, (first + count) % (2 * count), counted)

@@ -1,0 +1,36 @@
+"""Texts as rows of token numbers, cut at a sentence where they are too long."""
+
+import re
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+# A full stop of another script needs no blank behind it.
+SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？।])|\n+")
+
+# Text → its tokens, uncut.
+Encode = Callable[[str], Sequence[int]]
+
+
+def cut_at_sentence(text: str, context: int, encode: Encode) -> Sequence[int]:
+    """Tokens of the sentences, from the first on, that fit `context` together; of the first one, as many as fit."""
+    tokens = encode(text)
+    if len(tokens) <= context:
+        return tokens
+    sentences = [sentence for sentence in SENTENCE_END.split(text) if sentence.strip()]
+    for count in range(len(sentences) - 1, 0, -1):
+        tokens = encode(" ".join(sentences[:count]))
+        if len(tokens) <= context:
+            break
+    return tokens[:context]
+
+
+def pad(rows: Sequence[Sequence[int]], context: int, padding: int) -> tuple[Tensor, Tensor]:
+    """`[B, context]`, int64, and whether there is a token (bool)."""
+    tokens = torch.full((len(rows), context), padding)
+    there = torch.zeros(len(rows), context, dtype=torch.bool)
+    for row, numbers in enumerate(rows):
+        tokens[row, : len(numbers)] = torch.tensor(numbers, dtype=torch.long)
+        there[row, : len(numbers)] = True
+    return tokens, there
