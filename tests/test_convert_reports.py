@@ -33,13 +33,13 @@ def convert(source: Path, table: str, *options: object) -> int:
 
 def test_reports_are_kept_with_the_data_set(source: Path, raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = cases(source)
-    (source / "b.txt").write_text((source / "a.txt").read_text())
-    (source / "c.txt").write_text("38 \ufffdC, \ufffd cough")
+    (source / "b.txt").write_text((source / "a.txt").read_text(encoding="utf-8"), encoding="utf-8")
+    (source / "c.txt").write_text("38 \ufffdC, \ufffd cough", encoding="utf-8")
     assert convert(source, table) == 0
     folder = raw / "Dataset541_X"
     content = dataset_json(folder)
     assert side_files_of(content, "d") == {"report": "reportsTr/d.txt"}
-    assert (folder / "reportsTr" / "d.txt").read_text() == text(3)
+    assert (folder / "reportsTr" / "d.txt").read_text(encoding="utf-8") == text(3)
     assert [patient_of(content, case) for case in "abcd"] == ["g0", "g0", "g1", "g1"]
     assert content["channel_names"] == {"0": "image"}
     assert "report" not in str(without_cases(content))

@@ -64,7 +64,9 @@ def test_the_vocabulary_is_the_same_whatever_the_order_and_whoever_learns_it() -
         "print(learned_from(TEXTS, 300).to_str())",
     )
     root = Path(__file__).parents[1]
-    printed = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, cwd=root)
+    printed = subprocess.run(
+        [sys.executable, "-X", "utf8", "-c", "\n".join(lines)], capture_output=True, encoding="utf-8", cwd=root
+    )
     assert printed.stdout.strip() == learned.to_str().strip()
 
 
