@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
-from torch import Tensor, nn
+from torch import nn
 
 from nnssl_plugin.data.batch import PretrainingBatch
 from nnssl_plugin.networks.encoder_features import encoder_features
@@ -38,7 +38,9 @@ def phantom(field: int, generator: np.random.Generator) -> tuple[np.ndarray, np.
         image -= 1.2 * (((x - side) / 0.16) ** 2 + ((y - 0.5) / generator.uniform(0.32, 0.42)) ** 2 < 1)
     row, column = FIELDS[field]
     centre = [(place + 0.5) / 3 + generator.uniform(-0.06, 0.06) for place in (row, column)]
-    image += generator.uniform(1.5, 2.2) * ((y - centre[0]) ** 2 + (x - centre[1]) ** 2 < generator.uniform(0.06, 0.08) ** 2)
+    image += generator.uniform(1.5, 2.2) * (
+        (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < generator.uniform(0.06, 0.08) ** 2
+    )
     image = (image + generator.normal(0, 0.3, image.shape)) * body
     return (image - image.mean()) / image.std(), body
 
@@ -66,7 +68,9 @@ class Trained:
         return self.objective.look(features, batch.foreground, views.targets.get("noise"))
 
 
-def train(task, settings: Any, steps: int, seed: int = 0, patients: int = 16, rate: float = 2e-3, start=None) -> Trained:
+def train(
+    task, settings: Any, steps: int, seed: int = 0, patients: int = 16, rate: float = 2e-3, start=None
+) -> Trained:
     torch.manual_seed(seed)
     features = (8, 16, 32)
     network = PlainConvUNet(
@@ -91,7 +95,12 @@ def train(task, settings: Any, steps: int, seed: int = 0, patients: int = 16, ra
         result.loss.backward()
         optimizer.step()
         if step % 25 == 24:
-            print(step + 1, float(result.loss.detach()), {k: round(float(v), 3) for k, v in {**result.parts, **result.metrics}.items()}, flush=True)
+            print(
+                step + 1,
+                float(result.loss.detach()),
+                {k: round(float(v), 3) for k, v in {**result.parts, **result.metrics}.items()},
+                flush=True,
+            )
     return Trained(network.eval(), objective.eval())
 
 
@@ -108,7 +117,9 @@ def judged(trained: Trained, each: int = 20) -> tuple[float, float]:
     of_position = torch.from_numpy(row * 3 + column)
     right = (of_position[None] == torch.from_numpy(fields)[:, None]) & selection.chosen
     hit = float(right.sum() / selection.chosen.sum())
-    logits = trained.objective.logits(images, trained.objective.read(*trained.objective.text.tokenize([finding(f) for f in range(9)])))
+    logits = trained.objective.logits(
+        images, trained.objective.read(*trained.objective.text.tokenize([finding(f) for f in range(9)]))
+    )
     aucs = []
     for field in range(9):
         others = logits[:, [other for other in range(9) if other != field]].mean(dim=1)
