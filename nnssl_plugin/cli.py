@@ -24,6 +24,7 @@ COMMANDS = {
     "pseudo-label": "label the cases of a data set with trained models, as a data set of its own, for self-training",
     "classify": "classes of a folder of images, by networks of SSLClassifyTrainer",
     "zeroshot": "findings in a folder of images by prompts, of a pre-training on reports",
+    "regions": "which regions of an image a pre-training selects, and which words or modalities look at them",
     "evaluate": "score predictions by the conventions of a challenge",
     "compare": "two or more evaluated runs, paired by case",
     "study": "the runs of a study file: recipes, label amounts, folds and seeds, through the real nnU-Net commands",
