@@ -99,7 +99,7 @@ def judged(trained: Trained) -> tuple[float, float]:
     objective = trained.objective
     views = objective.draw_views(batch, torch.Generator().manual_seed(1))
     features = Features(encoder_features(trained.network, views.images["image"]))
-    images, selection = objective.look(features, batch.foreground, views.targets.get("noise"))
+    images, selection = objective.look(features, batch.foreground, views.targets.get("noise of image"))
     row, column = np.divmod(np.arange(POSITIONS**2), POSITIONS)
     of_position = torch.from_numpy(row * 3 // POSITIONS * 3 + column * 3 // POSITIONS)
     right = selection.chosen & (of_position[None] == torch.from_numpy(fields)[:, None])

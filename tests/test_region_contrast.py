@@ -143,7 +143,7 @@ def test_all_that_is_trained_gets_a_gradient(axes: int, selection: str) -> None:
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in task.parameters())
     assert made.encoder[0].grad is not None
     assert (task.regions.score is None) == (selection == "random")
-    assert ("noise" in views.targets) == (selection == "random")
+    assert ("noise of image" in views.targets) == (selection == "random")
     torch.testing.assert_close(result.loss, result.parts["global_info_nce"] + result.parts["local_info_nce"])
 
 
@@ -183,6 +183,12 @@ def test_a_modality_stands_in_for_the_report(axes: int) -> None:
     changed[[3, 7]] *= -1
     torch.testing.assert_close(task(pair(changed), views, batch).loss, result.loss)
     assert result.metrics["retrieval_chance"].item() == pytest.approx(1 / 3)
+    noise = (
+        objective(axes, against="modality", selection="random")
+        .draw_views(batch, torch.Generator().manual_seed(0))
+        .targets
+    )
+    assert not torch.equal(noise["noise of source"], noise["noise of target"])
     with pytest.raises(ValueError, match="no words"):
         task.read(torch.zeros(1, 4).long(), torch.ones(1, 4).bool())
 

@@ -169,6 +169,7 @@ def test_both_stages_and_the_regions_of_a_case_through_the_commands(
     assert "a folder is expected" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_modalities_instead_of_reports(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = pretrain(folders, "Two", "region_contrast", against="modality", regions=2, selection="random")
     words = [

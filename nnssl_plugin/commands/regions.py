@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         report = read_report(file)
         if lost := report.count(REPLACEMENT):
             notes.append(f"The report holds {lost} U+FFFD, where a character was lost.")
+        if model.heads.text.is_cut(report):
+            notes.append(f"The report is longer than {model.heads.text.context} tokens, and read up to a sentence.")
     (case,) = preprocessed_cases(folder, target.plans, args.c, target.dataset_json, "Preprocessing", name)
     args.o.mkdir(parents=True, exist_ok=True)
     if model.heads.text is None:

@@ -145,7 +145,8 @@ class RegionContrast(Objective):
                 {"image": batch.images["augmented"]}, {"tokens": tokens.to(device), "there": there.to(device)}
             )
         if self.regions.score is None:
-            views.targets["noise"] = noise_for(batch.foreground, generator)
+            # Drawn for each view: places that two modalities share would tell whose they are.
+            views.targets |= {f"noise of {name}": noise_for(batch.foreground, generator) for name in views.images}
         return views
 
     def read(self, tokens: Tensor, there: Tensor) -> Parts:
@@ -168,17 +169,16 @@ class RegionContrast(Objective):
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
         """InfoNCE of wholes and of parts, both ways; retrieval by either beside chance, what is selected, temperature."""
-        noise, valid, patient = (
-            views.targets.get("noise"),
-            torch.ones_like(batch.patient, dtype=torch.bool),
-            batch.patient,
-        )
+        patient, valid = batch.patient, torch.ones_like(batch.patient, dtype=torch.bool)
+
+        def seen(view: str) -> tuple[Parts, Selection]:
+            return self.look(features[view], batch.foreground, views.targets.get(f"noise of {view}"))
+
         if self.text is None:
-            images, selection = self.look(features["source"], batch.foreground, noise)
-            texts, _ = self.look(features["target"], batch.foreground, noise)
+            (images, selection), (texts, _) = seen("source"), seen("target")
             identity, valid = patient, views.targets["valid"]
         else:
-            images, selection = self.look(features["image"], batch.foreground, noise)
+            images, selection = seen("image")
             texts = self.read(views.targets["tokens"], views.targets["there"])
             identity = batch.side_data[NAME]["identity"]
         images, texts = images.gathered(), texts.gathered()

@@ -21,7 +21,7 @@ def explain_report(model: ImageReportModel, case: RawCase, report: str, notes: l
     Args:
         model: of stage two, against reports.
         case: preprocessed.
-        report: of the case; what does not fit the context is left out, and said.
+        report: of the case; what does not fit the context is left out.
         notes: of the report, for the page.
         folder: where to, it exists.
 
@@ -31,11 +31,6 @@ def explain_report(model: ImageReportModel, case: RawCase, report: str, notes: l
     texts, encoder = model.texts([report]), model.heads.text
     assert encoder is not None
     kept, spans = encoder.spans(report)
-    if len(kept) < len(report):
-        notes = [
-            *notes,
-            f"The report is longer than {encoder.context} tokens: what follows “…{kept[-40:]}” was not read.",
-        ]
     words = words_of(kept, spans)
     regions = regions_of(model, case.image)
     each = attended(texts, regions)[: len(spans)]
@@ -44,7 +39,7 @@ def explain_report(model: ImageReportModel, case: RawCase, report: str, notes: l
     view = _view(grid, case, regions, np.mean([one.attention for one in sentences], axis=0), "", folder)
     said = [one for word, one in zip(words, of_word, strict=True) if word.says_something]
     pictures = _write_maps(grid, case, regions, [*sentences, *said], view[1], folder)
-    shown = {one.title: pictures[one.file] for one in sentences}
+    shown = [(one.title, pictures[one.file]) for one in sentences]
     return write_regions_page(Shown(case.name, [view[0]], of_word, shown, notes), folder)
 
 
@@ -63,20 +58,16 @@ def explain_modalities(model: ImageReportModel, case: RawCase, folder: Path) -> 
     there = [channel for channel in range(channels) if np.ptp(case.image[channel]) > 0]
     found = {channel: regions_of(model, case.image, [channel] * channels) for channel in there}
     views: list[View] = []
-    pictures: dict[str, Path] = {}
+    pictures: list[tuple[str, Path]] = []
     for channel, regions in found.items():
-        others = [attended(other.parts, regions).mean(axis=0) for one, other in found.items() if one != channel]
-        reading = Reading(
-            names[channel], f"modality_{names[channel]}", np.mean(others or [np.zeros(len(regions.boxes))], axis=0)
-        )
+        name, alone = names[channel], np.zeros((1, len(regions.boxes)))
+        others = [attended(other.parts, regions) for one, other in found.items() if one != channel]
+        reading = Reading(name, f"modality_{name}", np.concatenate(others or [alone]).mean(axis=0))
         grid = _grid(model, case, channel)
-        view, number = _view(grid, case, regions, reading.attention, names[channel], folder)
+        view, number = _view(grid, case, regions, reading.attention, name, folder)
+        maps = _write_maps(grid, case, regions, [reading], number, folder)
         views.append(view)
-        pictures |= {
-            f"{names[channel]}: where the others look": _write_maps(grid, case, regions, [reading], number, folder)[
-                reading.file
-            ]
-        }
+        pictures.append((f"{name}: where the others look", maps[reading.file]))
     return write_regions_page(Shown(case.name, views, [], pictures, []), folder)
 
 
@@ -104,9 +95,8 @@ def _view(
     }
     outlines = {region: mask for region, mask in outlines.items() if mask.any()}
     where = f"slice {number + 1} of {len(whole)}" if len(whole) > 1 else ""
-    return View(
-        ", ".join(filter(None, (title or case.name, where))), grid.grey(number), outlines, preference[number]
-    ), number
+    title = ", ".join(filter(None, (title or case.name, where)))
+    return View(title, grid.grey(number), outlines, preference[number]), number
 
 
 def _write_maps(

@@ -45,14 +45,14 @@ class Shown:
         case: its name.
         views: one, or one of each modality.
         words: of the report, if there is one.
-        pictures: a sentence or modality → its map over the image, a PNG file.
+        pictures: each sentence or modality, and its map over the image, a PNG file.
         notes: what must be known of this case.
     """
 
     case: str
     views: list[View]
     words: list[Reading]
-    pictures: dict[str, Path]
+    pictures: list[tuple[str, Path]]
     notes: list[str]
 
 
@@ -74,7 +74,7 @@ def write_regions_page(shown: Shown, folder: Path) -> Path:
         )
         parts.append(section("Report", words, _coloured(shown.words, shown.views[0])))
         parts.append(section("Regions", _regions(shown.words, shown.views[0])))
-    maps = [picture(file, title, width=420) for title, file in shown.pictures.items()]
+    maps = [picture(file, title, width=420) for title, file in shown.pictures]
     scale = paragraph("Bright: where it looks. Each map has a scale of its own.", "soft")
     parts.append(section("Sentences" if shown.words else "Modalities", scale, columns(*maps)))
     path = folder / "regions.html"
