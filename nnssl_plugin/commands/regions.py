@@ -53,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
         if lost := report.count(REPLACEMENT):
             notes.append(f"The report holds {lost} U+FFFD, where a character was lost.")
         if model.heads.text.is_cut(report):
-            notes.append(f"The report is longer than {model.heads.text.context} tokens, and read up to a sentence.")
+            notes.append(
+                f"The report is longer than {model.heads.text.context} tokens: what is beyond them was cut behind a sentence."
+            )
     (case,) = preprocessed_cases(folder, target.plans, args.c, target.dataset_json, "Preprocessing", name)
     args.o.mkdir(parents=True, exist_ok=True)
     if model.heads.text is None:

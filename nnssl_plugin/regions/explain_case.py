@@ -38,8 +38,8 @@ def explain_report(model: ImageReportModel, case: RawCase, report: str, notes: l
     grid = _grid(model, case)
     view = _view(grid, case, regions, np.mean([one.attention for one in sentences], axis=0), "", folder)
     said = [one for word, one in zip(words, of_word, strict=True) if word.says_something]
-    pictures = _write_maps(grid, case, regions, [*sentences, *said], view[1], folder)
-    shown = [(one.title, pictures[one.file]) for one in sentences]
+    overlays = _write_maps(grid, case, regions, [*sentences, *said], view[1], folder)
+    shown = [(one.title, overlays[one.file]) for one in sentences]
     return write_regions_page(Shown(case.name, [view[0]], of_word, shown, notes), folder)
 
 
@@ -58,7 +58,7 @@ def explain_modalities(model: ImageReportModel, case: RawCase, folder: Path) -> 
     there = [channel for channel in range(channels) if np.ptp(case.image[channel]) > 0]
     found = {channel: regions_of(model, case.image, [channel] * channels) for channel in there}
     views: list[View] = []
-    pictures: list[tuple[str, Path]] = []
+    overlays: list[tuple[str, np.ndarray]] = []
     for channel, regions in found.items():
         name, alone = names[channel], np.zeros((1, len(regions.boxes)))
         others = [attended(other.parts, regions) for one, other in found.items() if one != channel]
@@ -67,8 +67,8 @@ def explain_modalities(model: ImageReportModel, case: RawCase, folder: Path) -> 
         view, number = _view(grid, case, regions, reading.attention, name, folder)
         maps = _write_maps(grid, case, regions, [reading], number, folder)
         views.append(view)
-        pictures.append((f"{name}: where the others look", maps[reading.file]))
-    return write_regions_page(Shown(case.name, views, [], pictures, []), folder)
+        overlays.append((f"{name}: where the others look", maps[reading.file]))
+    return write_regions_page(Shown(case.name, views, [], overlays, []), folder)
 
 
 def _grid(model: ImageReportModel, case: RawCase, channel: int = 0) -> ImageGrid:
@@ -101,12 +101,12 @@ def _view(
 
 def _write_maps(
     grid: ImageGrid, case: RawCase, regions: CaseRegions, readings: list[Reading], number: int, folder: Path
-) -> dict[str, Path]:
-    """NIfTI and PNG of each; name of a reading → its PNG."""
-    pictures = {}
+) -> dict[str, np.ndarray]:
+    """NIfTI and PNG of each; name of a reading → its map over the image."""
+    overlays = {}
     for one in tqdm(readings, "Maps"):
         whole = grid.back(painted(one.attention, regions.boxes, case.image.shape[1:]))
         grid.write(whole, folder / f"{one.file}.nii.gz")
-        pictures[one.file] = folder / f"{one.file}.png"
-        write_picture(grid.overlay(whole, number), pictures[one.file])
-    return pictures
+        overlays[one.file] = grid.overlay(whole, number)
+        write_picture(overlays[one.file], folder / f"{one.file}.png")
+    return overlays

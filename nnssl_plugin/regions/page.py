@@ -15,7 +15,8 @@ from nnssl_plugin.files import write_text
 from nnssl_plugin.regions.readings import Reading
 from nnssl_plugin.report.page import columns, joined, page, paragraph, picture, section, table
 
-COLOURS = [to_hex(colormaps["tab10"](number)) for number in range(10)]
+# Those that are seen on grey and on white.
+COLOURS = [to_hex(colormaps["tab10"](number)) for number in (1, 0, 2, 3, 4, 6, 8, 9)]
 # A word is coloured if it looks at a region this many times as much as it would if it looked at all alike.
 LEAST = 1.5
 
@@ -45,14 +46,14 @@ class Shown:
         case: its name.
         views: one, or one of each modality.
         words: of the report, if there is one.
-        pictures: each sentence or modality, and its map over the image, a PNG file.
+        overlays: each sentence or modality, and its map over the image, `[Y, X, 3]`.
         notes: what must be known of this case.
     """
 
     case: str
     views: list[View]
     words: list[Reading]
-    pictures: list[tuple[str, Path]]
+    overlays: list[tuple[str, npt.NDArray[np.uint8]]]
     notes: list[str]
 
 
@@ -74,7 +75,7 @@ def write_regions_page(shown: Shown, folder: Path) -> Path:
         )
         parts.append(section("Report", words, _coloured(shown.words, shown.views[0])))
         parts.append(section("Regions", _regions(shown.words, shown.views[0])))
-    maps = [picture(file, title, width=420) for title, file in shown.pictures]
+    maps = [picture(_map(pixels), title, width=380) for title, pixels in shown.overlays]
     scale = paragraph("Bright: where it looks. Each map has a scale of its own.", "soft")
     parts.append(section("Sentences" if shown.words else "Modalities", scale, columns(*maps)))
     path = folder / "regions.html"
@@ -120,6 +121,14 @@ def _regions(words: Sequence[Reading], view: View) -> Markup:
         names = ", ".join(dict.fromkeys(words[i].title.strip(".,;:") for i in strongest))
         rows.append([str(number), f"{attention[:, region].mean():.0%}", names])
     return table(["region", "of the report's attention", "words that look at it most"], rows, numbers=[1])
+
+
+def _map(pixels: npt.NDArray[np.uint8]) -> Figure:
+    figure = Figure(figsize=(3.6, 3.6 * pixels.shape[0] / pixels.shape[1]))
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.imshow(pixels)
+    axis.axis("off")
+    return figure
 
 
 def _figure(view: View) -> Figure:
