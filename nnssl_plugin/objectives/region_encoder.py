@@ -27,7 +27,8 @@ class RegionEncoder(nn.Module):
         self.count = count
         self.tokens = PlacedTokens(features, axes)
         self.projection = mlp(features, features, size)
-        self.score = mlp(features, features, 1) if learned else None
+        # Softmax takes no notice of a bias.
+        self.score = mlp(features, features, 1, bias=False) if learned else None
 
     def forward(self, stage: Tensor, foreground: Tensor, noise: Tensor | None = None) -> tuple[Parts, Selection]:
         """The selected positions, in row-major order, and which they are.
