@@ -52,8 +52,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(modules[args.command].run(args))
     except (InputError, OSError) as error:
-        print(f"nnssl_plugin {args.command}: error: {error}", file=sys.stderr)
+        _print_error(f"nnssl_plugin {args.command}: error: ", str(error))
         return 2
+
+
+def _print_error(start: str, message: str) -> None:
+    """On standard error, its start in red on a terminal."""
+    if not sys.stderr.isatty():
+        print(start + message, file=sys.stderr)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True).print(Text.assemble((start, "bold red"), message), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -77,8 +79,10 @@ def test_another_reducer_makes_another_loss() -> None:
     mean = contrast(pair(bottleneck), views, batch).loss
 
     class Sum(torch.nn.Module):
-        def forward(self, pairs: PairLosses, representations: torch.Tensor) -> tuple[torch.Tensor, list[WeightedPairs]]:
-            assert representations.shape == (12, 16)
+        def forward(
+            self, pairs: PairLosses, representations: Callable[[], torch.Tensor]
+        ) -> tuple[torch.Tensor, list[WeightedPairs]]:
+            assert representations().shape == (12, 16)
             return (pairs.values * pairs.counted).sum(), []
 
     contrast.reducer = Sum()  # type: ignore[assignment]

@@ -17,22 +17,7 @@ from nnssl_plugin.demo.size import DemoSize
 from nnssl_plugin.demo.study_file import write_study_file
 from nnssl_plugin.study.study_file import StudyFile
 from tests.scans import run_convert
-
-TINY = DemoSize(
-    training=2,
-    test=2,
-    unlabelled=3,
-    shape=(32, 32, 32),
-    spacing_mm=5.0,
-    patch_size=(32, 32, 32),
-    features=(4, 8),
-    pretraining_epochs=2,
-    pretraining_iterations=2,
-    finetuning_epochs=2,
-    finetuning_iterations=2,
-    validation_iterations=1,
-    save_every=1,
-)
+from tests.tiny_demo import TINY
 
 
 def test_cohorts_are_disjoint_and_training_patients_are_not_scored(tmp_path: Path, monkeypatch) -> None:

@@ -262,10 +262,29 @@ def import_nnssl(source: Path, out: Path, plans: str = "Residual") -> int:
     return main(["import-nnssl", str(source), "--to-dataset", NAME, "-p", plans, "-c", "3d_fullres", "-o", str(out)])
 
 
-@pytest.mark.parametrize("prefix", ["", "online_"])
-def test_nnssl_weights_go_to_four_channels(folder: Path, prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
+# What the plan of MIC-DKFZ/nnFoundationCNN holds besides: nothing was resampled, so there is no spacing.
+NNFOUNDATION = {
+    "pretrain_plan": {
+        "configurations": {
+            "noresample": {
+                "spacing": None,
+                "spacing_style": "noresample",
+                "normalization_schemes": ["ZScoreNormalization"],
+                "use_mask_for_norm": [False],
+                "patch_size": [192] * 3,
+            }
+        }
+    },
+    "recommended_downstream_patchsize": [192] * 3,
+}
+
+
+@pytest.mark.parametrize(("prefix", "plan"), [("", {}), ("online_", {}), ("", NNFOUNDATION)])
+def test_nnssl_weights_go_to_four_channels(
+    folder: Path, prefix: str, plan: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     source, out = folder / "nnssl.pth", folder / "out.pth"
-    saved = write_nnssl(source, prefix)
+    saved = write_nnssl(source, prefix, **plan)
     assert import_nnssl(source, out) == 0
     content = torch.load(out, weights_only=True)
     for key, value in content["network_weights"].items():

@@ -99,10 +99,10 @@ def test_the_loss_is_the_weighted_mean_of_the_pairs_that_count() -> None:
     assert reducer.weigh is not None
     weights = reducer.weigh(rows, pairs)
     assert torch.equal(weights, reducer.weigh(rows, replace(pairs, first=pairs.second, second=pairs.first)))
-    loss, _ = reducer(pairs, rows)
+    loss, _ = reducer(pairs, lambda: rows)
     assert loss.item() == pytest.approx(((weights[0] + 2 * weights[1]) / (weights[0] + weights[1])).item())
     pairs.counted[:] = False
-    assert reducer(pairs, rows)[0] == 0
+    assert reducer(pairs, lambda: rows)[0] == 0
 
 
 def test_no_optimiser_of_the_network_takes_the_weights_along() -> None:

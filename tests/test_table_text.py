@@ -1,9 +1,16 @@
 import csv
 import io
 
+import pytest
+
 from nnssl_plugin.report.table_text import Table
 
 TABLE = Table(["run", "Dice"], [["pre_trained & more", "0.5"], ["a, b|c", "<0.25"]], numbers=[1])
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_text_is_aligned() -> None:
@@ -44,3 +51,14 @@ def test_latex_is_escaped() -> None:
         "  \\bottomrule",
         "\\end{tabular}",
     ]
+
+
+def test_a_terminal_gets_a_table_that_fits_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", Terminal())
+    for name, value in (("TERM", "dumb"), ("COLUMNS", "24"), ("LINES", "20")):
+        monkeypatch.setenv(name, value)
+    lines = Table(["[run]", "Dice"], [["a name that is longer", "0.5"]], numbers=[1]).text().splitlines()
+    assert max(map(len, lines)) <= 24
+    assert "[run]" in lines[1], "brackets are text, no markup"
+    assert "longer" in " ".join(lines)
+    assert sum("0.5" in line for line in lines) == 1

@@ -15,7 +15,7 @@ ALIASES = {
     "t2": ("t2", "t2w"),
     "flair": ("flair", "t2f"),
 }
-# Modalities of one scan resemble each other; measured between 0.25 and 0.8 in brains (docs/results.md). Ours.
+# Modalities of one scan resemble each other; measured between 0.25 and 0.8 in brains (docs/results-0.2.0.md). Ours.
 CORRELATION = 0.5
 
 

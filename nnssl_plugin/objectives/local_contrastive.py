@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import field
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -121,6 +122,10 @@ class LocalContrast(Objective):
             flat = flat.gather(2, places[:, None].expand(-1, stage.shape[1], -1))
         return flat.transpose(1, 2).float()
 
+    def representations_of_all(self, stages: list[Tensor], places: Tensor) -> Tensor:
+        """`[N, F]` of both views and of all processes, detached."""
+        return torch.cat([gather_rows(self.representations(stage, places).detach()) for stage in stages]).flatten(0, 1)
+
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
         """InfoNCE over places; how often a place finds itself in the other view, beside chance."""
         losses, hits, chances = [], [], []
@@ -133,8 +138,8 @@ class LocalContrast(Objective):
             patch = torch.arange(len(patient), device=patient.device).repeat_interleave(places.shape[1])
             of_patient, valid = patient.repeat_interleave(places.shape[1]), gather_rows(inside).flatten()
             similarity = self.loss.similarity(first, second, patch, of_patient, valid)
-            places_of_both = [gather_rows(self.representations(stage, places).detach()) for stage in stages]
-            loss, pairs = self.reducers[which](self.loss(similarity, valid), torch.cat(places_of_both).flatten(0, 1))
+            representations = partial(self.representations_of_all, stages, places)
+            loss, pairs = self.reducers[which](self.loss(similarity, valid), representations)
             losses.append(loss)
             weighted += pairs
             with torch.no_grad():

@@ -1,5 +1,6 @@
 """How the losses of pairs become one: all alike, or weighted by a small network that is learned on other cases."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,12 +66,17 @@ class PairReducer(nn.Module):
         super().__init__()
         self.weigh = PairWeights(features) if weighting == "meta" else None
 
-    def forward(self, pairs: PairLosses, representations: Tensor) -> tuple[Tensor, list[WeightedPairs]]:
-        """The loss, and the pairs where their weights are learned."""
+    def forward(self, pairs: PairLosses, representations: Callable[[], Tensor]) -> tuple[Tensor, list[WeightedPairs]]:
+        """The loss, and the pairs where their weights are learned.
+
+        Args:
+            pairs: with their losses.
+            representations: gathers `[N, F]`, detached, over processes; called only where weights are learned.
+        """
         if self.weigh is None:
             return mean_of_pairs(pairs), []
-        weights = self.weigh(representations, pairs)
-        return mean_of_pairs(pairs, weights), [WeightedPairs(pairs, representations, self.weigh)]
+        rows = representations()
+        return mean_of_pairs(pairs, self.weigh(rows, pairs)), [WeightedPairs(pairs, rows, self.weigh)]
 
 
 def weight_metrics(weighted: list[WeightedPairs]) -> dict[str, Tensor]:

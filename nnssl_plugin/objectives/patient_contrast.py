@@ -42,9 +42,12 @@ def contrast_patients(
         reducer: makes the loss of them.
     """
     first, second = (gather_rows(embed_patches(projection, features)) for features in views)
-    representations = torch.cat([gather_rows(pooled(features).detach()) for features in views])
     patient, valid = gather_rows(patient), gather_rows(valid)
     embeddings = torch.cat([first, second])
+
+    def representations() -> Tensor:
+        return torch.cat([gather_rows(pooled(features).detach()) for features in views])
+
     loss, pairs = reducer(info_nce(embeddings, patient.repeat(2), valid.repeat(2)), representations)
     with torch.no_grad(), torch.autocast(embeddings.device.type, enabled=False):
         # Forward-mode derivatives, which only detaching takes away, are no matter of curves.

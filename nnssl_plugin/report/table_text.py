@@ -3,8 +3,11 @@
 import csv
 import io
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from nnssl_plugin.report.terminal_table import drawn
 
 LATEX = {
     **{character: f"\\{character}" for character in "&%_#${}"},
@@ -22,7 +25,9 @@ class Table:
     numbers: Sequence[int] = field(default_factory=tuple)
 
     def text(self) -> str:
-        """For a terminal."""
+        """For standard output: drawn on a terminal, plain columns elsewhere."""
+        if sys.stdout.isatty():
+            return drawn(self.header, self.rows, self.numbers)
         lines = [self.header, *self.rows]
         widths = [max(len(row[i]) for row in lines) for i in range(len(self.header))]
         return "\n".join(

@@ -20,7 +20,7 @@ def result_table(cells: Sequence[Cell]) -> Table:
                 cell.region,
                 cell.metric,
                 cell.labels,
-                f"{cell.patients:g}",
+                f"{cell.patients:.3g}",
                 str(cell.steps),
                 cell.method,
                 str(cell.pretraining_steps or ""),
@@ -93,7 +93,7 @@ def reached_table(cells: Sequence[Cell]) -> Table:
         rows.append(
             [
                 cell.region,
-                f"{cell.patients:g}",
+                f"{cell.patients:.3g}",
                 cell.method,
                 str(cell.pretraining_steps),
                 final.method,
@@ -112,7 +112,7 @@ ROW = ["region", "patients", "steps", "recipe", "pre-training steps", "Dice", "c
 
 def _row(cell: Cell) -> list[str]:
     control = cell.difference.control if cell.difference else ""
-    parts = [cell.region, f"{cell.patients:g}", str(cell.steps), cell.method, str(cell.pretraining_steps)]
+    parts = [cell.region, f"{cell.patients:.3g}", str(cell.steps), cell.method, str(cell.pretraining_steps)]
     return [*parts, _number(cell.mean), control]
 
 
