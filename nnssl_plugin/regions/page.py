@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from nnssl_plugin.files import write_text
 from nnssl_plugin.regions.readings import Reading
-from nnssl_plugin.report.page import columns, joined, page, paragraph, picture, section, table
+from nnssl_plugin.report.page import columns, joined, marked, page, paragraph, picture, section, table
 
 # Those that are seen on grey and on white.
 COLOURS = [to_hex(colormaps["tab10"](number)) for number in (1, 0, 2, 3, 4, 6, 8, 9)]
@@ -97,21 +97,17 @@ def _numbers(view: View) -> dict[int, tuple[int, str]]:
 
 
 def _coloured(words: Sequence[Reading], view: View) -> Markup:
-    marked, known = [], _numbers(view)
+    shown: list[str] = []
+    known = _numbers(view)
     for word in words:
         region = int(word.attention.argmax())
         share = float(word.attention[region])
         if region not in known or share * len(word.attention) < LEAST:
-            marked.append(Markup("{}").format(word.title))
-            continue
-        number, colour = known[region]
-        marked.append(
-            Markup(
-                '<span title="{share} of its attention" style="border-bottom: 4px solid {colour}; padding: 0 2px">{text}'
-                '<sub style="color: {colour}">{number}</sub></span>'
-            ).format(share=f"{share:.0%}", colour=colour, text=word.title, number=number)
-        )
-    return Markup('<p style="font-size: 1.1rem; line-height: 2.2">{}</p>').format(joined(marked, " "))
+            shown.append(word.title)
+        else:
+            number, colour = known[region]
+            shown.append(marked(word.title, number, colour, f"{share:.0%} of its attention"))
+    return paragraph(joined(shown, " "), "reading")
 
 
 def _regions(words: Sequence[Reading], view: View) -> Markup:
