@@ -182,7 +182,8 @@ def fold_results(dataset: str, source: str, table: Path, out: Path, fold: int) -
     }
     texts = {case: (raw / "reportsTr" / f"{case}.txt").read_text(encoding="utf-8") for case in cases}
     plain: Any = get_trainer_from_args(dataset, "2d", fold, "SSLPretrainTrainer", source, device=CPU)
-    split = [sorted(part) for part in plain.do_split()]
+    # Cases of patients that are judged are not trained on, by anything.
+    split = [sorted(record.case for record in plain.cohort), sorted(plain.do_split()[1])]
     images, rows, notes = ([[what[case] for case in part] for part in split] for what in (cases, described, texts))
     first: Path | None = None
     for recipe in ("one", "learned", "random", "shuffled"):
