@@ -118,7 +118,7 @@ def test_the_named_field_is_selected_and_recognised() -> None:
     first = train(ReportContrast(ReportContrastSettings(1.0, text=WORDS), shape), 300, 2e-3)
     found = {}
     for selection in ("learned", "random"):
-        settings = RegionContrastSettings(1.0, selection=selection, regions=2, text=WORDS)
+        settings = RegionContrastSettings(1.0, selection=selection, regions=3, text=WORDS)
         found[selection] = judged(train(RegionContrast(settings, shape), 300, 1e-3, first))
     print(found)
     hit, auc = found["learned"]
