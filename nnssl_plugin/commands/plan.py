@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="NAME=VALUE",
-        help="settings, e.g. pretraining.epochs=20; may be repeated; over those the copied plans carry",
+        help="settings to change in the copied plans, e.g. pretraining.epochs=20; may be repeated",
     )
     add_plan_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing plans file of that name")

@@ -9,7 +9,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "study", type=Path, metavar="STUDY", help="study file (YAML), or a study's folder to render again"
     )
-    parser.add_argument("-o", type=Path, metavar="FOLDER", help="of the study; default: STUDY without its ending")
+    parser.add_argument(
+        "-o", type=Path, metavar="FOLDER", help="folder of the study (default: STUDY without its ending)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the runs and what they cost, and do nothing")
     parser.add_argument(
         "--choose",
@@ -18,10 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     devices = parser.add_mutually_exclusive_group()
     devices.add_argument(
-        "--gpus", nargs="+", metavar="GPU", help="one run at a time on each; default: 0, if there is one"
+        "--gpus", nargs="+", metavar="GPU", help="GPUs to use, one run at a time on each (default: 0, if there is one)"
     )
     devices.add_argument(
-        "--parallel", type=int, metavar="N", help="on the CPU, N runs at a time, which share its cores"
+        "--parallel", type=int, metavar="N", help="number of runs at a time on the CPU, which share its cores"
     )
 
 
