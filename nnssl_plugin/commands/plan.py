@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _classes(copy: dict[str, Any], folder: Path) -> list[str]:
-    """Number of cases of each class of the columns that are to be told apart, and what a step sees; before anything is written."""
+    """Number of cases of each class of the columns that SSLClassifyTrainer learns, and what a step sees; before anything is written."""
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     from nnssl_plugin.classification.bag_size import bag_size

@@ -40,7 +40,7 @@ def network_features(
     device: torch.device,
     title: str,
 ) -> ProbeFeatures:
-    """Features of the encoder's stages, bottleneck included (ours), one case in memory at a time.
+    """Features of the encoder's stages, bottleneck included, one case in memory at a time.
 
     Pooled: the mean over space of every stage, averaged over the tiles of the case that hold foreground. Of a voxel: every
     stage, interpolated linearly to the voxel's place (hypercolumns, Hariharan et al. 2015), within the tile that holds it
