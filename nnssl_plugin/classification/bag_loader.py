@@ -8,6 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.data.patch_sampler import PatchSampler
+from nnssl_plugin.data.worker_end import end_with_parent
 
 
 class BagLoader(SlimDataLoaderBase):
@@ -36,6 +37,11 @@ class BagLoader(SlimDataLoaderBase):
         self.classes = classes
         self.sampler = sampler
         self.tiles = tiles
+
+    def set_thread_id(self, thread_id: int) -> None:
+        """Called as a worker process begins."""
+        super().set_thread_id(thread_id)
+        end_with_parent()
 
     def generate_train_batch(self) -> dict[str, Any]:
         """`data` `[B, T, C, *P]` and `target` `[B, columns]`."""

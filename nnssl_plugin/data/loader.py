@@ -12,6 +12,7 @@ from torch import Tensor
 from nnssl_plugin.data.batch import Patches
 from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.data.patch_sampler import PatchSampler
+from nnssl_plugin.data.worker_end import end_with_parent
 from nnssl_plugin.transforms.denormalization import IntensityStatistics
 
 SideData = Callable[[CaseRecord], Mapping[str, Tensor]]
@@ -74,6 +75,11 @@ class PretrainingDataLoader(SlimDataLoaderBase):
         for record in records:
             by_patient.setdefault(record.patient, []).append(record)
         self.records_of = list(by_patient.values())
+
+    def set_thread_id(self, thread_id: int) -> None:
+        """Called as a worker process begins."""
+        super().set_thread_id(thread_id)
+        end_with_parent()
 
     def generate_train_batch(self) -> dict[str, Any]:
         """Draw the patches of a step: `KIND/name` → their values, stacked."""
