@@ -32,7 +32,7 @@ def _of(problem: Problem, count: int) -> list[Row]:
 
     images, made = link_cases(problem, count)
     names = [f"modality {i}" for i in range(problem.modalities)] if problem.modalities > 4 else MODALITIES
-    listing, reading, statistics, starting, drawing = (Times() for _ in range(5))
+    listing, reading, again, statistics, starting, drawing = (Times() for _ in range(6))
     cases: list[str] = []
     records: list = []
 
@@ -45,6 +45,8 @@ def _of(problem: Problem, count: int) -> list[Row]:
     once(list_cases, "cpu", listing)
     before = psutil.Process().memory_info().rss
     once(read, "cpu", reading)
+    records.clear()
+    once(read, "cpu", again)
     memory = psutil.Process().memory_info().rss - before
     once(lambda: intensity_statistics(records), "cpu", statistics)
     loader = make_trainer(problem, DEFAULT, residual=False).make_loader(augment=True)
@@ -57,6 +59,7 @@ def _of(problem: Problem, count: int) -> list[Row]:
     parts = {
         "listing": listing,
         "case index": reading,
+        "once more": again,
         "statistics": statistics,
         "loader": starting,
         "a batch": drawing,

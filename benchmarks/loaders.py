@@ -1,6 +1,7 @@
 """What one worker process brings: nnU-Net's loader and ours, and denormalisation by mode."""
 
 from collections.abc import Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -22,8 +23,7 @@ def measure_loaders(problem: Problem, wanted: Sequence[str]) -> list[Row]:
     trainers = {name: make_trainer(problem, name, residual=False) for name in ("", *wanted)}
     loaders: dict[str, Any] = {name: trainers[name].make_loader(augment=True) for name in wanted}
     training, _ = trainers[""].get_dataloaders()
-    actions = {NNUNET: lambda: next(training)}
-    actions |= {name: lambda name=name: next(loaders[name]) for name in wanted}
+    actions = {name: partial(next, loader) for name, loader in {NNUNET: training, **loaders}.items()}
     count = {NNUNET: (problem.batch, problem.batch * prod(problem.patch))}
     for name in wanted:
         kinds = trainers[name].patches.values()

@@ -39,7 +39,7 @@ def _step(network: Any, batch: torch.Tensor, device: str) -> None:
     network.zero_grad(set_to_none=True)
     with torch.autocast("cuda", enabled=device == "cuda"):
         loss = sum(output.float().square().mean() for output in network(batch))
-    loss.backward()  # type: ignore[union-attr]
+    loss.backward()
 
 
 def _optimizers(problem: Problem, kind: str, network: Any) -> list[Row]:

@@ -4,9 +4,9 @@ from typing import Any
 import numpy as np
 import torch
 from batchgenerators.dataloading.data_loader import SlimDataLoaderBase
-from threadpoolctl import threadpool_limits
 
 from nnssl_plugin.data.case_record import CaseRecord
+from nnssl_plugin.data.one_thread import one_thread
 from nnssl_plugin.data.patch_sampler import PatchSampler
 from nnssl_plugin.data.worker_end import end_with_parent
 
@@ -46,7 +46,7 @@ class BagLoader(SlimDataLoaderBase):
     def generate_train_batch(self) -> dict[str, Any]:
         """`data` `[B, T, C, *P]` and `target` `[B, columns]`."""
         bags, targets = [], []
-        with torch.no_grad(), threadpool_limits(limits=1, user_api=None):
+        with torch.no_grad(), one_thread():
             # Nothing is remembered between batches, so that a resumed run draws what an uninterrupted one does.
             few = len(self.records) < self.batch_size
             drawn: list[int] = np.random.choice(np.arange(len(self.records)), self.batch_size, replace=few).tolist()

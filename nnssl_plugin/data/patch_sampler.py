@@ -79,7 +79,7 @@ class PatchSampler:
         """One patch: names as in `PretrainingBatch`, without the batch's axis; the patient has this index."""
         image = open_image(record.file)
         start = draw_patch_position(
-            image.shape[1:], self.patch_size, record.locations, record.foreground_voxels, self.minimum_foreground
+            image.shape[1:], self.patch_size, record.read_locations(), record.foreground_voxels, self.minimum_foreground
         )
         sample = self._patch(image, record, patient, start)
         if self.request.second_crop:
@@ -134,18 +134,20 @@ class PatchSampler:
         if request.of == "slices":
             count = image.shape[1]
             slices = draw_slices(int(np.clip(start[0], 0, count - 1)), count, largest_gap(request, record))
-            crops = [crop_and_pad_nd(image, self._box([z, *first[1:]]), pad_value=np.nan) for z in slices]
+            boxes = [self._box([z, *first[1:]]) for z in slices]
+            crops = [crop_and_pad_nd(image, box) for box in boxes]
             shown = torch.from_numpy(record.present).view(-1, *[1] * len(self.request.patch_size))
         else:
-            crop = crop_and_pad_nd(image, self._box(first), pad_value=np.nan)
+            boxes = [self._box(first)]
+            crop = crop_and_pad_nd(image, boxes[0])
             chosen = np.random.permutation(np.flatnonzero(record.present))[:3]
             crops = [crop[channel : channel + 1] for channel in chosen]
             shown = torch.ones(1)
-        padding = np.isnan(crops[0][0])
+        beyond = torch.from_numpy(inside_image(boxes[0], image.shape[1:]).astype(np.int16) - 1)[None]
         views = []
-        for mixture in mixtures([np.nan_to_num(crop, nan=0.0) for crop in crops]):
+        for mixture in mixtures(crops):
             data = torch.from_numpy(np.array(mixture)).float()
-            outside = torch.from_numpy(-padding.astype(np.int16))[None]
+            outside = beyond.clone()
             if self.flat:
                 data, outside = data[:, 0], outside[:, 0]
             if self.augment:
@@ -192,23 +194,23 @@ class PatchSampler:
         """`[C (or (2k + 1) C, slice by slice) + axes of coordinates, *S]` from `start` on, and the foreground `[*S]`."""
         request = self.request
         box = self._box(start)
-        crop = crop_and_pad_nd(image, box, pad_value=np.nan)
-        padding = np.isnan(crop[0])
         # As in nnU-Net's own loader, what lies outside the image is 0.
-        crop = np.nan_to_num(crop, nan=0.0)
-        mask = foreground_mask(crop, record.background, record.present) & ~padding
+        crop = crop_and_pad_nd(image, box)
+        mask = foreground_mask(crop, record.background, record.present) & inside_image(box, image.shape[1:])
         parts = [crop]
         if request.neighbours:
             around = range(box[0][0] - request.neighbours, box[0][0] + request.neighbours + 1)
             # The first and the last slice are their own neighbours.
             inside = [min(max(z, 0), image.shape[1] - 1) for z in around]
-            parts = [
-                crop
-                if z == box[0][0]
-                else np.nan_to_num(crop_and_pad_nd(image, [[z, z + 1], *box[1:]], pad_value=np.nan))
-                for z in inside
-            ]
+            parts = [crop if z == box[0][0] else crop_and_pad_nd(image, [[z, z + 1], *box[1:]]) for z in inside]
         if request.second_crop or request.supervoxels:
             grid = np.meshgrid(*(np.arange(low, high) for low, high in box), indexing="ij")
             parts.append(np.stack(grid[-len(request.patch_size) :]).astype(crop.dtype))
-        return np.concatenate(parts), mask
+        return parts[0] if len(parts) == 1 else np.concatenate(parts), mask
+
+
+def inside_image(box: Sequence[Sequence[int]], shape: Sequence[int]) -> np.ndarray:
+    """Which voxels of a box are of an image of this shape; `[*S]`, bool."""
+    inside = np.zeros([high - low for low, high in box], dtype=bool)
+    inside[tuple(slice(max(-low, 0), max(size - low, 0)) for (low, _), size in zip(box, shape, strict=True))] = True
+    return inside
