@@ -11,7 +11,7 @@ from benchmarks.problem import Problem, folders, write_images
 from benchmarks.recipes import DEFAULT, EVERYTHING, SLEM_CONTRAST
 from benchmarks.table import Row, markdown
 
-PARTS = ("steps", "loaders", "start", "cases", "finetuning", "variants")
+PARTS = ("steps", "loaders", "start", "cases", "finetuning", "variants", "communication")
 KINDS = ("plain", "residual")
 
 
@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> str:
 
 def measure(problem: Problem, args: argparse.Namespace) -> list[Row]:
     """Rows of all parts asked for."""
+    from benchmarks.communication import reckon_communication
     from benchmarks.finetuning import measure_finetuning
     from benchmarks.growth import measure_growth
     from benchmarks.loaders import measure_loaders
@@ -74,6 +75,7 @@ def measure(problem: Problem, args: argparse.Namespace) -> list[Row]:
         "cases": lambda: measure_growth(problem, args.cases),
         "finetuning": lambda: measure_finetuning(problem),
         "variants": lambda: [row for kind in residual for row in measure_variants(problem, kind)],
+        "communication": lambda: [row for kind in residual for row in reckon_communication(problem, kind)],
     }
     return [row for part in PARTS if part in args.parts for row in parts[part]()]
 

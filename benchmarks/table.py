@@ -13,7 +13,7 @@ class Row:
 
     Attributes:
         part: of the benchmarks. what: was measured. value: with its unit.
-        ratio: to what nnU-Net does instead, and `per_voxel` of it; `target`: what one of the two should not exceed, or, of
+        ratio: to what nnU-Net does instead, and `per_voxel` (of a step: encoded voxel) of it; `target`: what one of the two should not exceed, or, of
             a rate, fall below.
     """
 

@@ -20,6 +20,10 @@ class Times:
         """Median of what counts: the clock on a GPU, CPU time on a CPU, which is nobody's alone."""
         return float(np.median(self.cpu if device == "cpu" else self.wall))
 
+    def mean_cpu(self) -> float:
+        """Mean CPU time, of what differs from time to time by itself, as augmentation does."""
+        return float(np.mean(self.cpu))
+
 
 def once(action: Callable[[], object], device: str, times: Times) -> None:
     """Add a repetition."""
