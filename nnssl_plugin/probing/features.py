@@ -75,7 +75,7 @@ def _of_case(
     network: nn.Module, record: CaseRecord, voxels: npt.NDArray, patch: Sequence[int], axes: int, device: torch.device
 ) -> tuple[npt.NDArray, npt.NDArray]:
     image = padded(open_image(record.file)[:], patch)
-    corners = tile_corners(image.shape[1:], patch, np.concatenate([record.locations, voxels]))
+    corners = tile_corners(image.shape[1:], patch, np.concatenate([record.read_locations(), voxels]))
     owner = nearest_tile(voxels, corners, patch)
     at_once = max(1, VOXELS_AT_ONCE // prod(patch))
     pooled: list[Tensor] = []
