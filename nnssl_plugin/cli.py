@@ -24,6 +24,7 @@ COMMANDS = {
     "pseudo-label": "label the cases of a data set with trained models, as a data set of its own, for self-training",
     "classify": "predict classes of a folder of images with networks of SSLClassifyTrainer",
     "zeroshot": "score findings in a folder of images by text prompts, after pre-training on reports",
+    "regions": "show which regions of an image a pre-training selects, and which words or modalities attend to them",
     "evaluate": "score predictions by the conventions of a challenge",
     "compare": "compare two or more evaluated runs, paired by case",
     "study": "run a study file: recipes, label amounts, folds and seeds, through the nnU-Net commands",

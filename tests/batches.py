@@ -32,7 +32,7 @@ def make_batch(axes: int, channels: int, size: int = 6, patch: int = 32, constan
         coordinates=grid.expand(size, *grid.shape).clone(),
         supervoxels=boxes(shape).clone(),
         frame_pair=torch.stack([data, data * 0.5], dim=1),
-        side_data={"report_contrast": side_data([text(i) for i in range(size)])},
+        side_data={name: side_data([text(i) for i in range(size)]) for name in ("report_contrast", "region_contrast")},
         cases=[f"case{i}" for i in range(size)],
     )
     # Four voxels further along the first axis.

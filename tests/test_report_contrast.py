@@ -102,8 +102,8 @@ def test_equal_texts_and_groups_meet_in_the_objective() -> None:
     features = {"image": Features([torch.randn(4, 16, 4, 4)])}
     result = task(features, views, batch)
     same = torch.block_diag(torch.ones(2, 2), torch.ones(2, 2)).bool()
-    images = F.normalize(task.projection(features["image"].encoder[-1].mean(dim=(2, 3))), dim=1)
-    expected = mean_of_pairs(task.loss(images, task.embed_texts(**views.targets), same))
+    images = F.normalize(task.projection(task.tokens(features["image"].encoder[-1])).mean(dim=1), dim=1)
+    expected = mean_of_pairs(task.loss(images, task.read(**views.targets).whole, same))
     torch.testing.assert_close(result.loss, expected)
     assert result.metrics["retrieval_chance"] == 0.5
 

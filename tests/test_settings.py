@@ -53,6 +53,8 @@ def test_every_setting_that_is_none_can_be_set_to_none() -> None:
         "pretraining.objectives.slem.label_count": "16",
         "classification.cases_per_step": "2",
         "pretraining.objectives.report_contrast.text.model": "bert",
+        "pretraining.objectives.region_contrast.text.model": "bert",
+        "pretraining.objectives.region_contrast.stage_one": "checkpoint_final.pth",
     }
     for name in names:
         changed = settings_with(Settings(), [f"{name}={values.get(name, 1)}"])

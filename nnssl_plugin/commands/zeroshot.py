@@ -36,13 +36,15 @@ def run(args: argparse.Namespace) -> int:
     from nnssl_plugin.export.target_network import find_target_network
     from nnssl_plugin.nnunet.raw_cases import preprocessed_cases
     from nnssl_plugin.nnunet.torch_device import torch_device
-    from nnssl_plugin.zero_shot.zero_shot import load_zero_shot
+    from nnssl_plugin.zero_shot.image_report_model import load_image_report_model
+    from nnssl_plugin.zero_shot.zero_shot import ZeroShot
 
     target = find_target_network(args.d, args.p, args.c)
-    model = load_zero_shot(args.checkpoint, target, torch_device(args.device))
+    model = load_image_report_model(args.checkpoint, target, torch_device(args.device))
+    zero_shot = ZeroShot(model, findings)
     predictions = Predictions({finding.name: ("0", "1") for finding in findings}, {})
     for case in preprocessed_cases(args.i, target.plans, args.c, target.dataset_json, "Scoring"):
-        predictions.probabilities[case.name] = model.probabilities(model.embed_image(case.image), findings)
+        predictions.probabilities[case.name] = zero_shot.probabilities(model.image(case.image))
     write_predictions(predictions, args.o)
     print(
         f"{len(predictions.probabilities)} cases: {args.o}\nnext: nnssl_plugin evaluate classes {args.o} -g TABLE -o RESULT.json"

@@ -30,7 +30,12 @@ class RawCase:
 
 
 def preprocessed_cases(
-    folder: Path, plans: Mapping[str, Any], configuration: str, dataset_json: Mapping[str, Any], progress: str
+    folder: Path,
+    plans: Mapping[str, Any],
+    configuration: str,
+    dataset_json: Mapping[str, Any],
+    progress: str,
+    only: str = "",
 ) -> Iterator[RawCase]:
     """The cases, one after the other.
 
@@ -40,11 +45,12 @@ def preprocessed_cases(
         configuration: of these.
         dataset_json: channels and ending.
         progress: title of the progress bar.
+        only: name of one case; by default all.
 
     Raises:
-        InputError: the folder has no such image, a case has another number of channels, or one cannot be preprocessed.
+        InputError: the folder has no such image or case, a case has another number of channels, or one cannot be preprocessed.
     """
-    files = _files(folder, dataset_json)
+    files = _files(folder, dataset_json, only)
     manager = PlansManager(dict(plans))
     planned = manager.get_configuration(configuration)
     preprocessor = planned.preprocessor_class(verbose=False)
@@ -56,13 +62,18 @@ def preprocessed_cases(
         yield RawCase(case, np.asarray(image), properties, Path(channels[0]))
 
 
-def _files(folder: Path, dataset_json: Mapping[str, Any]) -> dict[str, list[str]]:
+def _files(folder: Path, dataset_json: Mapping[str, Any], only: str) -> dict[str, list[str]]:
     ending = dataset_json["file_ending"]
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
     if not any(folder.glob(f"*_0000{ending}")):
         raise InputError(f"{folder} holds no image named CASE_0000{ending}, as nnU-Net wants them")
     cases = sorted(get_identifiers_from_splitted_dataset_folder(str(folder), ending))
+    if only and only not in cases:
+        raise InputError(
+            f"{folder} holds no case {only}: expected {only}_0000{ending}. It holds {', '.join(cases[:3])}, …"
+        )
+    cases = [only] if only else cases
     lists = create_lists_from_splitted_dataset_folder(str(folder), ending, cases)
     expected = channel_names(dataset_json)
     wrong = {case: len(files) for case, files in zip(cases, lists, strict=True) if len(files) != len(expected)}

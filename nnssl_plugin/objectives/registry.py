@@ -6,6 +6,7 @@ from nnssl_plugin.objectives.local_contrastive import LocalContrast
 from nnssl_plugin.objectives.mae import MAE
 from nnssl_plugin.objectives.objective import Objective
 from nnssl_plugin.objectives.puzzle import MultimodalPuzzle
+from nnssl_plugin.objectives.region_contrast import RegionContrast
 from nnssl_plugin.objectives.report_contrast import ReportContrast
 from nnssl_plugin.objectives.restoration import MosaicRestoration
 from nnssl_plugin.objectives.simclr import SimCLR
@@ -25,4 +26,5 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "mae": MAE,
     "frame_contrast": FrameContrast,
     "report_contrast": ReportContrast,
+    "region_contrast": RegionContrast,
 }

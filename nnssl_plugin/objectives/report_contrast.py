@@ -15,9 +15,10 @@ from nnssl_plugin.objectives.gather import gather_rows
 from nnssl_plugin.objectives.needs import Needs
 from nnssl_plugin.objectives.objective import Features, NetworkShape, Objective, ObjectiveResult, Views
 from nnssl_plugin.objectives.pair_losses import mean_of_pairs
-from nnssl_plugin.objectives.patient_contrast import embed_patches
+from nnssl_plugin.objectives.placed_tokens import PlacedTokens
+from nnssl_plugin.objectives.region_interaction import Parts
 from nnssl_plugin.objectives.report_info_nce import ReportInfoNCE
-from nnssl_plugin.objectives.reports import prepare_texts, report_of, texts_of
+from nnssl_plugin.objectives.reports import prepare_texts, report_of, text_parts, texts_of
 from nnssl_plugin.objectives.representation import retrieval_top1, uniformity
 from nnssl_plugin.settings.validation import STRICT
 from nnssl_plugin.text.pretrained_encoder import check_model
@@ -39,6 +40,9 @@ class ReportContrastSettings:
     embedding_size: Annotated[int, Field(ge=2)] = 128
     """Length of the vectors that are compared."""
 
+    stage: Annotated[int, Field(le=-1)] = -1
+    """Encoder stage whose positions are averaged, -1 the bottleneck."""
+
     text: TextSettings = field(default_factory=TextSettings)
 
 
@@ -46,8 +50,8 @@ class ReportContrast(Objective):
     """Global contrast of image and report, stage one of LRCLR (Rizvi et al. 2023, arXiv 2303.14153).
 
     The paper builds on an image–report model of the kind of CLIP (Radford et al., ICML 2021, arXiv 2103.00020). Ours: the
-    plans' encoder → average pool → MLP against the mean of the text's token vectors → MLP; texts of one patient and equal
-    texts are never negatives; gathered over processes.
+    plans' encoder → normalised positions of an encoder stage → MLP → mean, against the mean of the text's token vectors → MLP; texts
+    of one patient and equal texts are never negatives; gathered over processes.
 
     Shape: one view `[B, C, *P]` of a batch of B patches.
     """
@@ -62,7 +66,8 @@ class ReportContrast(Objective):
         super().__init__()
         self.settings = settings
         self.text = text_encoder(settings.text)
-        features, size = network.encoder_features[-1], settings.embedding_size
+        features, size = network.encoder_features[settings.stage], settings.embedding_size
+        self.tokens = PlacedTokens(features, len(network.patch_size))
         self.projection = mlp(features, features, size)
         self.text_projection = mlp(self.text.width, self.text.width, size)
         self.loss = ReportInfoNCE(settings.temperature)
@@ -70,7 +75,7 @@ class ReportContrast(Objective):
     @classmethod
     def needs(cls, settings: ReportContrastSettings) -> Needs:
         """One view of patches of many patients, and their reports."""
-        return Needs("patients", ("augmented",), views=1, side_data=report_of, patients=2)
+        return Needs("patients", ("augmented",), 1, encoder_stages=(settings.stage,), side_data=report_of, patients=2)
 
     @classmethod
     def check_settings(cls, settings: ReportContrastSettings, modalities: int, stages: int) -> None:
@@ -88,21 +93,26 @@ class ReportContrast(Objective):
         device = batch.patient.device
         return Views({"image": batch.images["augmented"]}, {"tokens": tokens.to(device), "there": there.to(device)})
 
-    def embed(self, features: Features) -> Tensor:
-        """`[B, D]`, unit vectors of images."""
-        return embed_patches(self.projection, features)
+    def look(self, features: Features) -> Parts:
+        """Patches and their positions."""
+        stage = features.encoder[self.settings.stage]
+        with torch.autocast(stage.device.type, enabled=False):
+            vectors = self.projection(self.tokens(stage))
+            whole, weights = F.normalize(vectors.mean(dim=1), dim=1), torch.ones_like(vectors[..., 0])
+            return Parts(whole, F.normalize(vectors, dim=2), weights)
 
-    def embed_texts(self, tokens: Tensor, there: Tensor) -> Tensor:
-        """`[B, D]`, unit vectors of texts."""
-        vectors, weights = self.text(tokens, there), there[..., None].float()
-        with torch.autocast(vectors.device.type, enabled=False):
-            pooled = (vectors.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
-            return F.normalize(self.text_projection(pooled), dim=1)
+    def read(self, tokens: Tensor, there: Tensor) -> Parts:
+        """Texts of numbers `[B, L]`, and their tokens."""
+        return text_parts(self.text, self.text_projection, tokens, there)
+
+    def logits(self, images: Parts, texts: Parts) -> Tensor:
+        """`[N, M]`, scaled similarities of N images and M texts."""
+        return self.loss.scale * images.whole @ texts.whole.T
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
         """InfoNCE both ways; retrieval both ways beside chance, temperature, uniformity of the images."""
-        images = gather_rows(self.embed(features["image"]))
-        texts = gather_rows(self.embed_texts(views.targets["tokens"], views.targets["there"]))
+        images = gather_rows(self.look(features["image"]).whole)
+        texts = gather_rows(self.read(views.targets["tokens"], views.targets["there"]).whole)
         patient, identity = gather_rows(batch.patient), gather_rows(batch.side_data[NAME]["identity"])
         same = (patient[:, None] == patient[None, :]) | (identity[:, None] == identity[None, :])
         loss = mean_of_pairs(self.loss(images, texts, same))

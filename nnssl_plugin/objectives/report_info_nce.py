@@ -26,20 +26,24 @@ class ReportInfoNCE(nn.Module):
         return self.log_scale.exp().clamp(max=100)
 
     def forward(self, images: Tensor, texts: Tensor, same: Tensor) -> PairLosses:
+        """Losses of 2N pairs, as `of_similarities`, of two `[N, D]` of unit vectors."""
+        with torch.autocast(images.device.type, enabled=False):
+            return self.of_similarities(images.float() @ texts.float().T, same)
+
+    def of_similarities(self, similarity: Tensor, same: Tensor) -> PairLosses:
         """Losses of 2N pairs; `same` `[N, N]` (bool): whose texts are no negatives of one another.
 
-        Shape: two `[N, D]` of unit vectors; the rows of a pair are of the N images and, behind them, the N texts.
+        Shape: `[N, N]`, unscaled, images by texts; the rows of a pair are of the N images and, behind them, the N texts.
         """
-        count = len(images)
-        index = torch.arange(count, device=images.device)
+        count = len(similarity)
+        index = torch.arange(count, device=similarity.device)
         excluded = same.clone().fill_diagonal_(False)
-        with torch.autocast(images.device.type, enabled=False):
-            similarity = self.scale * (images.float() @ texts.float().T)
-            # Every row keeps its own diagonal entry, so that none is empty.
-            ways = [
-                nn.functional.cross_entropy(one.masked_fill(excluded, -torch.inf), index, reduction="none")
-                for one in (similarity, similarity.T)
-            ]
+        scaled = self.scale * similarity
+        # Every row keeps its own diagonal entry, so that none is empty.
+        ways = [
+            nn.functional.cross_entropy(one.masked_fill(excluded, -torch.inf), index, reduction="none")
+            for one in (scaled, scaled.T)
+        ]
         counted = (~same).any(dim=1).repeat(2)
         first = torch.cat([index, index + count])
         return PairLosses(torch.cat(ways), first, (first + count) % (2 * count), counted)

@@ -4,10 +4,12 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.objectives.region_interaction import Parts
 from nnssl_plugin.text.report_file import REPORT, identity_of, read_report
 from nnssl_plugin.text.text_encoder import TextEncoder
 
@@ -34,6 +36,19 @@ def side_data_of(text: str) -> dict[str, Tensor]:
 def texts_of(rows: Tensor) -> list[str]:
     """Undo of `side_data_of` for `[B, BYTES]`."""
     return [row.numpy().tobytes().rstrip(b"\0").decode(errors="ignore") for row in rows.cpu()]
+
+
+def text_parts(encoder: TextEncoder, projection: nn.Module, tokens: Tensor, there: Tensor) -> Parts:
+    """Reports, and their tokens as parts, in the joint space that `projection` leads to.
+
+    Shape: numbers `[B, L]`, whether they are there `[B, L]` (bool) → parts of B reports.
+    """
+    vectors, weights = encoder(tokens, there), there.float()
+    with torch.autocast(vectors.device.type, enabled=False):
+        vectors = vectors.float()
+        pooled = (vectors * weights[..., None]).sum(dim=1) / weights.sum(dim=1, keepdim=True).clamp(min=1)
+        whole = F.normalize(projection(pooled), dim=1)
+        return Parts(whole, F.normalize(projection(vectors), dim=2), weights)
 
 
 def prepare_texts(

@@ -1,6 +1,6 @@
 from dataclasses import asdict
 from functools import cached_property, partial
-from math import isfinite
+from math import isfinite, pi
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,9 @@ from nnssl_plugin.training.run_checks import check_run, refuse_cascade
 from nnssl_plugin.training.run_record import RECORD, record_of_new_run, refuse_other_settings
 from nnssl_plugin.training.seeding import seed_everything, start_seed
 from nnssl_plugin.transforms.augmentation import stock_augmentation
+
+# What nnU-Net rotates by in 3D; square 2D patches it turns all the way round.
+LARGEST_ROTATION = pi / 6
 
 
 class PretrainTrainer(nnUNetTrainer):
@@ -132,6 +135,9 @@ class PretrainTrainer(nnUNetTrainer):
     def make_loader(self, augment: bool, held_out: bool = False) -> PretrainingDataLoader:
         """Loader over the cases that are trained on, or over those held out, in this process."""
         rotation, dummy_2d, _, axes = self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        if not self.settings.mirroring:
+            # A picture that is upside down has left and right exchanged too.
+            rotation = max(rotation[0], -LARGEST_ROTATION), min(rotation[1], LARGEST_ROTATION)
         augmentation = partial(
             stock_augmentation,
             rotation=rotation,

@@ -57,13 +57,18 @@ def facts(values: Sequence[tuple[str, str]]) -> Markup:
 
 
 def paragraph(text: str, kind: str = "") -> Markup:
-    """Text; `kind` is `soft` or `note`."""
+    """Text; `kind` is `soft`, `note` or, for words that are marked, `reading`."""
     return _made("paragraph", text, kind)
 
 
 def code(text: str) -> Markup:
     """A command or a name, within a line."""
     return _made("code", text)
+
+
+def marked(text: str, number: int, colour: str, note: str) -> Markup:
+    """A word underlined in a colour, with a number; `note` shows under the pointer."""
+    return _made("marked", text, number, colour, note)
 
 
 def listing(text: str) -> Markup:

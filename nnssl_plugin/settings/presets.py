@@ -15,11 +15,16 @@ PRESETS: dict[str, dict[str, float]] = {
     "frame-contrast": {"frame_contrast": 1.0},
     "meta-uscl": {"frame_contrast": 1.0},
     "reports": {"report_contrast": 1.0},
+    "regions": {"region_contrast": 1.0},
     "distillation": {"distillation": 1.0},
     "full": {"slem": 1.0, "contrastive": 0.1, "restoration": 1.0},
 }
-# What a preset sets beside the weights: a report that says "left" is wrong of a mirrored image.
-FURTHER: dict[str, list[str]] = {"reports": ["pretraining.mirroring=false"]}
+# What a preset sets beside the weights: a report that says "left" is wrong of a mirrored image, and stage two starts from
+# weights that are worth keeping.
+FURTHER: dict[str, list[str]] = {
+    "reports": ["pretraining.mirroring=false"],
+    "regions": ["pretraining.mirroring=false", "pretraining.initial_lr=0.0001"],
+}
 # Those whose pairs have learned weights.
 META = ("meta-uscl",)
 

@@ -77,7 +77,8 @@ class PretrainingSettings:
     minimum_foreground: Share = 0.1
     """Share of foreground below which a quarter of a patch makes it be drawn again."""
     mirroring: bool = True
-    """Mirroring along the axes that nnU-Net mirrors; its other augmentations are always on."""
+    """Mirroring along the axes that nnU-Net mirrors, and rotation by more than 30 degrees where it has that; its other
+    augmentations are always on."""
     denormalization: DenormalizationSettings = field(default_factory=DenormalizationSettings)
     meta: MetaSettings = field(default_factory=MetaSettings)
     objectives: ObjectivesSettings = field(default_factory=ObjectivesSettings)

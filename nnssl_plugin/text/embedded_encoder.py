@@ -4,7 +4,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from nnssl_plugin.text.tokens import cut_at_sentence, pad
+from nnssl_plugin.text.tokens import cut_at_sentence, fitting_text, pad
 from nnssl_plugin.text.vocabulary import bytes_alone, learned_from
 
 WIDTH = 128
@@ -52,6 +52,11 @@ class EmbeddedTextEncoder(nn.Module):
     def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Tokens `[B, L]` and whether they are there."""
         return pad([cut_at_sentence(text, self.context, self._encode) for text in texts], self.context, padding=0)
+
+    def spans(self, text: str) -> tuple[str, list[tuple[int, int]]]:
+        """The part of a text that fits, and where in it each of its tokens begins and ends."""
+        kept = fitting_text(text, self.context, self._encode)
+        return kept, list(self.vocabulary.encode(kept).offsets)[: self.context]
 
     def forward(self, tokens: Tensor, there: Tensor) -> Tensor:
         """Vectors of the tokens; what stands at padding means nothing."""

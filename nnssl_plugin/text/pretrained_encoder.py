@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from nnssl_plugin.errors import InputError
-from nnssl_plugin.text.tokens import cut_at_sentence, pad
+from nnssl_plugin.text.tokens import cut_at_sentence, fitting_text, pad
 
 
 class PretrainedTextEncoder(nn.Module):
@@ -48,6 +48,20 @@ class PretrainedTextEncoder(nn.Module):
         """Tokens `[B, L]` and whether they are there."""
         rows = [cut_at_sentence(text, self.context, self._encode) for text in texts]
         return pad(rows, self.context, padding=self.tokenizer.pad_token_id or 0)
+
+    def spans(self, text: str) -> tuple[str, list[tuple[int, int]]]:
+        """The part of a text that fits, and where in it each of its tokens begins and ends; the model's marks are nowhere.
+
+        Raises:
+            InputError: its tokenizer does not say where.
+        """
+        if not self.tokenizer.is_fast:
+            raise InputError(
+                "the tokenizer of this text model does not say where its tokens stand: a fast one is needed"
+            )
+        kept = fitting_text(text, self.context, self._encode)
+        found = self.tokenizer(kept, verbose=False, return_offsets_mapping=True)["offset_mapping"]
+        return kept, [(int(start), int(end)) for start, end in found][: self.context]
 
     def train(self, mode: bool = True) -> "PretrainedTextEncoder":
         """As of every module; one that is not trained has no dropout either."""

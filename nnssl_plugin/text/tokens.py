@@ -15,15 +15,19 @@ Encode = Callable[[str], Sequence[int]]
 
 def cut_at_sentence(text: str, context: int, encode: Encode) -> Sequence[int]:
     """Tokens of the sentences, from the first on, that fit `context` together; of the first one, as many as fit."""
-    tokens = encode(text)
-    if len(tokens) <= context:
-        return tokens
+    return encode(fitting_text(text, context, encode))[:context]
+
+
+def fitting_text(text: str, context: int, encode: Encode) -> str:
+    """The sentences, from the first on, that fit `context` together; the first one where none does."""
+    if len(encode(text)) <= context:
+        return text
     sentences = [sentence for sentence in SENTENCE_END.split(text) if sentence.strip()]
-    for count in range(len(sentences) - 1, 0, -1):
-        tokens = encode(" ".join(sentences[:count]))
-        if len(tokens) <= context:
-            break
-    return tokens[:context]
+    for count in range(len(sentences) - 1, 1, -1):
+        kept = " ".join(sentences[:count])
+        if len(encode(kept)) <= context:
+            return kept
+    return sentences[0]
 
 
 def pad(rows: Sequence[Sequence[int]], context: int, padding: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,245 @@
+"""Images and their notes, stage one and two, beside controls: python cxr_notes.py DATASET PLANS TABLE OUT FOLD [FOLD …].
+
+DATASET: of `convert reports`, planned and preprocessed; the small copies of small_pictures.py, so that a patch shows a whole image. PLANS: of
+`nnssl_plugin plan --preset reports`. TABLE: its cases.csv, with `group`, `finding` and `text_*`. OUT: folder of the results, one JSON file a run;
+runs that are there are not made again. The seed of a run is its fold. Trained are, on the fold's training cases: stage one; the same with the
+notes of other patients (shuffled); stage two from stage one, with learned and with random regions. Judged on its validation cases, whose groups
+are others: retrieval, and findings by prompts. Labels are keywords of the notes: no mention counts as absent. Needs nnU-Net's variables, and
+nnUNet_extTrainer for the plugin's trainers.
+"""
+
+import csv
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
+from nnunetv2.run.run_training import get_trainer_from_args
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from nnssl_plugin.cli import main as command
+from nnssl_plugin.export.target_network import find_target_network
+from nnssl_plugin.files import read_json, write_json
+from nnssl_plugin.networks.encoder_features import encoder_features
+from nnssl_plugin.nnunet.environment import dataset_name, folder_of
+from nnssl_plugin.nnunet.raw_cases import preprocessed_cases
+from nnssl_plugin.text.report_file import identity_of
+from nnssl_plugin.zero_shot.findings import Finding
+from nnssl_plugin.zero_shot.image_report_model import load_image_report_model
+from nnssl_plugin.zero_shot.zero_shot import ZeroShot
+
+CPU = torch.device("cpu")
+FINDINGS = [
+    Finding("opacity", ("opacities in the lungs", "bilateral opacity"), ("clear lungs", "no opacity")),
+    Finding("consolidation", ("consolidation in the lung", "lobar consolidation"), ("clear lungs", "no consolidation")),
+    Finding("ground_glass", ("ground-glass opacities",), ("clear lungs", "no ground-glass opacities")),
+    Finding("line_or_tube", ("endotracheal tube and central line in place",), ("no lines or tubes",)),
+]
+STEPS = {"one": 300, "two": 150}
+STEPS_OF_EPOCH = 50
+
+
+def trained(dataset: str, source: str, fold: int, recipe: str, first: Path | None) -> tuple[Path, dict[str, Any], str]:
+    """Checkpoint, curves and plans of a run, which is made unless it is there.
+
+    Args:
+        dataset: its name.
+        source: plans to copy.
+        fold: of nnU-Net's split.
+        recipe: `one`, `shuffled`, `learned` or `random`.
+        first: checkpoint of stage one, for the last two.
+    """
+    plans = f"{source}_{recipe}_{fold}"
+    two = first is not None
+    settings = [f"epochs={STEPS['two' if two else 'one'] // STEPS_OF_EPOCH}", f"seed={fold}"]
+    settings += [f"iterations_per_epoch={STEPS_OF_EPOCH}", "validation_iterations=1", "save_every=1000"]
+    if two:
+        objective = read_json(folder_of("nnUNet_preprocessed") / dataset / f"{source}.json")["nnssl_plugin"]
+        stage = objective["pretraining"]["objectives"]["report_contrast"]["stage"]
+        own = {"weight": 1.0, "selection": recipe, "stage_one": str(first), "stage": stage}
+        settings += ["objectives.report_contrast.weight=0", "initial_lr=0.0003"]
+        settings += [f"objectives.region_contrast.{name}={value}" for name, value in own.items()]
+    assignments = [f"pretraining.{one}" for one in settings]
+    assert command(["plan", "-d", dataset, "-p", source, "-o", plans, "--overwrite", "--set", *assignments]) == 0
+    trainer: Any = get_trainer_from_args(dataset, "2d", fold, "SSLPretrainTrainer", plans, device=CPU)
+    final = Path(trainer.output_folder) / "checkpoint_final.pth"
+    if not final.is_file():
+        trainer.initialize()
+        if two:
+            load_pretrained_weights(trainer.network, str(first))
+        if recipe == "shuffled":
+            trainer.cohort = of_others(trainer.cohort, fold)
+        trainer.run_training()
+    return final, torch.load(final, weights_only=True)["logging"], plans
+
+
+def of_others(cohort: list[Any], seed: int) -> list[Any]:
+    """The cohort with the reports of other patients; cases of one patient go on sharing theirs."""
+    patients = sorted({record.patient for record in cohort})
+    order = np.random.default_rng(seed).permutation(len(patients))
+    # A cycle leaves nobody with a report of their own.
+    giver = {patients[order[i]]: patients[order[i - 1]] for i in range(len(order))}
+    report = {record.patient: record.files for record in cohort}
+    return [replace(record, files=report[giver[record.patient]]) for record in cohort]
+
+
+def judged(
+    file: Path, plans: str, dataset: str, cases: list[Any], rows: list[dict[str, str]], texts: list[str]
+) -> dict:
+    """Retrieval of the reports of images, and AUC of the findings."""
+    model = load_image_report_model(file, find_target_network(dataset, plans, "2d"), CPU)
+    images = [model.image(case.image) for case in cases]
+    reports = model.texts(texts)
+    similarity = np.stack([model.logits(image, reports).numpy() for image in images])
+    same = shared(rows, texts)
+    zero_shot = ZeroShot(model, FINDINGS)
+    scores = [zero_shot.probabilities(image) for image in images]
+    own = [(row[i] > row[~same[i]]).mean() for i, row in enumerate(similarity)]
+    return {
+        "top 1": float(same[np.arange(len(same)), similarity.argmax(axis=1)].mean()),
+        "top 1, chance": float(same.mean()),
+        "own before others": float(np.mean(own)),
+        "AUC": {
+            finding.name: auc([one[finding.name][1] for one in scores], labels(rows, finding.name))
+            for finding in FINDINGS
+        },
+    }
+
+
+def shared(rows: list[dict[str, str]], texts: list[str]) -> np.ndarray:
+    """`[N, N]`, whose notes are no other's: of the same group, or word for word the same."""
+    group, said = np.array([row["group"] for row in rows]), np.array([identity_of(text) for text in texts])
+    both: np.ndarray = (group[:, None] == group[None]) | (said[:, None] == said[None])
+    return both
+
+
+def labels(rows: list[dict[str, str]], finding: str) -> np.ndarray:
+    """1 where the note mentions a finding."""
+    return np.array([row[f"text_{finding}"] == "1" for row in rows])
+
+
+def auc(scores: Any, truth: np.ndarray) -> float | None:
+    """Of a fold; none where all cases are alike."""
+    return float(roc_auc_score(truth, scores)) if 0 < truth.sum() < len(truth) else None
+
+
+def text_only(train: tuple[list, list], test: tuple[list, list]) -> dict[str, Any]:
+    """What the words alone tell: findings by the prompts' words, and the published diagnosis by regression on all words."""
+    (train_rows, train_texts), (rows, texts) = train, test
+    words = TfidfVectorizer(sublinear_tf=True).fit(train_texts)
+    notes = words.transform(texts)
+    found = {
+        one.name: auc((notes @ words.transform(one.positive).T).mean(axis=1).A1, labels(rows, one.name))
+        for one in FINDINGS
+    }
+    covid = [np.array([row["finding"] == "COVID-19" for row in part]) for part in (train_rows, rows)]
+    regression = LogisticRegression(C=10, max_iter=1000).fit(words.transform(train_texts), covid[0])
+    return {"AUC": found, "COVID-19": auc(regression.decision_function(notes), covid[1])}
+
+
+def probed(file: Path | None, plans: str, dataset: str, train: tuple[list, list], test: tuple[list, list]) -> dict:
+    """AUC of logistic regressions on frozen features, mean and deviation of the two deepest stages, trained on labels."""
+    network: Any = find_target_network(dataset, plans, "2d").fresh_network()
+    if file is not None:
+        network.load_state_dict(torch.load(file, weights_only=True)["network_weights"])
+    network.eval()
+    features = [np.stack([pooled(network, case.image) for case in cases]) for cases in (train[0], test[0])]
+    found = {}
+    for one in FINDINGS:
+        truth = [labels(part, one.name) for part in (train[1], test[1])]
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
+        model.fit(features[0], truth[0])
+        found[one.name] = auc(model.decision_function(features[1]), truth[1])
+    return {"AUC": found}
+
+
+@torch.no_grad()
+def pooled(network: Any, image: np.ndarray) -> np.ndarray:
+    """Features of a whole image `[1, 1, Y, X]`, padded to the network's strides."""
+    flat = torch.from_numpy(image[:, 0])[None].float()
+    flat = torch.nn.functional.pad(flat, [0, -flat.shape[3] % 32, 0, -flat.shape[2] % 32])
+    maps = [one.flatten(2)[0] for one in encoder_features(network, flat)[-2:]]
+    return torch.cat([part for one in maps for part in (one.mean(dim=1), one.std(dim=1))]).numpy()
+
+
+def fold_results(dataset: str, source: str, table: Path, out: Path, fold: int) -> None:
+    """Train and judge what is not there."""
+    with table.open(newline="", encoding="utf-8") as stream:
+        described = {row["case"]: row for row in csv.DictReader(stream)}
+    raw = folder_of("nnUNet_raw") / dataset
+    target = find_target_network(dataset, source, "2d")
+    cases = {
+        one.name: one
+        for one in preprocessed_cases(raw / "imagesTr", target.plans, "2d", target.dataset_json, "Reading")
+    }
+    texts = {case: (raw / "reportsTr" / f"{case}.txt").read_text(encoding="utf-8") for case in cases}
+    plain: Any = get_trainer_from_args(dataset, "2d", fold, "SSLPretrainTrainer", source, device=CPU)
+    # Cases of patients that are judged are not trained on, by anything.
+    split = [sorted(record.case for record in plain.cohort), sorted(plain.do_split()[1])]
+    images, rows, notes = ([[what[case] for case in part] for part in split] for what in (cases, described, texts))
+    first: Path | None = None
+    for recipe in ("one", "learned", "random", "shuffled"):
+        file, logging, plans = trained(
+            dataset, source, fold, recipe, first if recipe in ("learned", "random") else None
+        )
+        first = file if recipe == "one" else first
+        curves = {key: values[-1] for key, values in logging.items() if key.startswith("train") and len(values)}
+        result = {**judged(file, plans, dataset, images[1], rows[1], notes[1]), "training": curves}
+        write_json(result, out / f"{recipe}_{fold}.json")
+        if recipe == "one":
+            for name, probe in (("probe", file), ("untrained", None)):
+                parts = [(images[i], rows[i]) for i in (0, 1)]
+                write_json(probed(probe, plans, dataset, *parts), out / f"{name}_{fold}.json")
+            write_json(text_only((rows[0], notes[0]), (rows[1], notes[1])), out / f"text_{fold}.json")
+
+
+def table_of(out: Path) -> str:
+    """The results as Markdown: mean and standard deviation over folds."""
+    keys = [
+        "training loss",
+        "training retrieval",
+        "top 1",
+        "top 1, chance",
+        "own before others",
+        *(f.name for f in FINDINGS),
+    ]
+    lines = ["| run | folds | " + " | ".join(keys) + " |", "|---" * (len(keys) + 2) + "|"]
+    for name in ("one", "learned", "random", "shuffled", "probe", "untrained", "text"):
+        results = [json.loads(file.read_text()) for file in sorted(out.glob(f"{name}_*.json"))]
+        if results:
+            cells = [_cell([_value(one, key) for one in results]) for key in keys]
+            lines.append(f"| {name} | {len(results)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _value(result: dict[str, Any], key: str) -> float | None:
+    curves = result.get("training", {})
+    if key == "training loss":
+        return curves.get("train_losses")
+    if key == "training retrieval":
+        return next((value for name, value in curves.items() if name.endswith("_contrast/retrieval")), None)
+    return result.get("AUC", {}).get(key, result.get(key))
+
+
+def _cell(values: list[float | None]) -> str:
+    there = [value for value in values if value is not None]
+    return f"{np.mean(there):.3f} ± {np.std(there, ddof=1) if len(there) > 1 else 0:.3f}" if there else ""
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 6:
+        sys.exit(__doc__)
+    torch.set_num_threads(1)
+    folder = Path(sys.argv[4])
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in sys.argv[5:]:
+        fold_results(dataset_name(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), folder, int(number))
+        print(table_of(folder), flush=True)
