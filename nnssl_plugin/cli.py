@@ -11,24 +11,24 @@ from nnssl_plugin.errors import InputError
 # Each command is a module with `add_arguments(parser)` and `run(args) -> int`. Only the one that is named is imported, so that
 # `export nnUNet_extTrainer="$(nnssl_plugin trainers)"` costs nothing in a shell's start-up file.
 COMMANDS = {
-    "doctor": "say what is installed, set and there, what is wrong, and what mends it",
+    "doctor": "check the installation, environment variables and data sets, and say how to fix what is wrong",
     "trainers": "print the folder that nnUNet_extTrainer must name",
     "convert": "turn a folder of scans into an nnU-Net data set",
     "plan": "copy a plans file, with settings embedded and, if asked, a smaller network",
     "align": "give a pre-training data set the plans of its target and preprocess it",
     "export": "adapt a checkpoint to the channels and the network of a target, for -pretrained_weights",
-    "import-nnssl": "the same for a checkpoint of MIC-DKFZ's nnssl",
-    "show": "say what a checkpoint or weights file is made of",
-    "card": "weights with a model card, as a folder to share, or on the Hugging Face Hub",
-    "probe": "judge frozen features of checkpoints on classes and labels, beside an untrained network",
+    "import-nnssl": "adapt a checkpoint of MIC-DKFZ's nnssl in the same way",
+    "show": "print what is recorded in a checkpoint or weights file",
+    "card": "write weights with a model card into a folder to share, or to the Hugging Face Hub",
+    "probe": "evaluate frozen features of checkpoints on classes and labels, beside an untrained network",
     "pseudo-label": "label the cases of a data set with trained models, as a data set of its own, for self-training",
-    "classify": "classes of a folder of images, by networks of SSLClassifyTrainer",
-    "zeroshot": "findings in a folder of images by prompts, of a pre-training on reports",
-    "regions": "which regions of an image a pre-training selects, and which words or modalities look at them",
+    "classify": "predict classes of a folder of images with networks of SSLClassifyTrainer",
+    "zeroshot": "score findings in a folder of images by text prompts, after pre-training on reports",
+    "regions": "show which regions of an image a pre-training selects, and which words or modalities attend to them",
     "evaluate": "score predictions by the conventions of a challenge",
-    "compare": "two or more evaluated runs, paired by case",
-    "study": "the runs of a study file: recipes, label amounts, folds and seeds, through the real nnU-Net commands",
-    "demo": "the whole chain on a phantom cohort, through the real nnU-Net commands",
+    "compare": "compare two or more evaluated runs, paired by case",
+    "study": "run a study file: recipes, label amounts, folds and seeds, through the nnU-Net commands",
+    "demo": "run the whole chain on a phantom cohort, through the nnU-Net commands",
 }
 
 

@@ -3,3 +3,7 @@ class InputError(ValueError):
 
     The command line prints it without a traceback.
     """
+
+
+class RunError(RuntimeError):
+    """A command of a run failed; the message holds the end of its log."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from nnssl_plugin.objectives.objective import Views
+from nnssl_plugin.pretraining.epoch import epoch_means
 from tests.synthetic import NAME
 
 CPU = torch.device("cpu")
@@ -46,7 +47,12 @@ def one_step() -> dict[str, Any]:
     loaded = next(trainer.make_loader(augment=True))
     views = trainer.step.draw_views(trainer.step.batches(loaded))
     weights = {name: value.clone() for name, value in trainer.step.network.state_dict().items()}
-    return {"loaded": loaded, "views": views, "weights": weights, **gradients(trainer, loaded, views)}
+    outcome = {"loaded": loaded, "views": views, "weights": weights, **gradients(trainer, loaded, views)}
+    with torch.no_grad():
+        steps = [trainer.step.measure(loaded) for _ in range(2)]
+    if dist.get_rank() == 1:
+        steps[0]["loss"] = steps[0]["loss"] + torch.nan
+    return {**outcome, "steps": steps, "means": epoch_means(steps)}
 
 
 def joined_step(shares: list[dict[str, Any]]) -> dict[str, Any]:

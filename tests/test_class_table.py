@@ -60,7 +60,7 @@ def test_another_table_is_another_conversion(source: Path, raw: Path) -> None:
         (TABLE, ("--columns", "grad"), r"expected grad \(is it grade\?\)"),
         (TABLE.replace(",", ";"), ("--columns", "grade"), "divided by semicolons"),
         (TABLE, (), "needs --columns or --group"),
-        (TABLE.replace("b,g1,3", "a,g1,3"), ("--columns", "grade"), "case a stands there before, with other values"),
+        (TABLE.replace("b,g1,3", "a,g1,3"), ("--columns", "grade"), "case a is listed before with other values"),
         (TABLE.replace("3", "2"), ("--columns", "grade"), "'grade' has one value only"),
         (TABLE.replace("b,g1", "b,"), ("--group", "group"), "line 3: case b has no group"),
         ("case,group,grade\nx,g1,1\ny,g1,2\n", ("--columns", "grade"), r"none of the cases .*\(x, y, …\)"),

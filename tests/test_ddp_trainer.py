@@ -1,8 +1,9 @@
-"""`SSLPretrainTrainer` trained by two processes on the CPU (Gloo)."""
+"""`SSLPretrainTrainer` trained by two processes, or four, on the CPU (Gloo)."""
 
 import os
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,29 @@ import torch
 
 from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.objectives.registry import OBJECTIVES
+from nnssl_plugin.pretraining.epoch import epoch_means
 from tests.reports import described
 from tests.synthetic import NAME, make_plans, write_dataset
 
 EPOCHS = 3
 
 
+@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
+def world(request: pytest.FixtureRequest) -> int:
+    """Number of processes."""
+    return int(request.param)
+
+
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two processes have trained, stopped and resumed here."""
+def root(tmp_path_factory: pytest.TempPathFactory, world: int) -> Path:
+    """The processes have trained, stopped and resumed here."""
     folder = tmp_path_factory.mktemp("ddp")
     settings = {
         "epochs": EPOCHS,
         "iterations_per_epoch": 3,
         "validation_iterations": 2,
         "save_every": 1,
-        # As many as the fold's training patients: each process has two of its own.
+        # As many as the fold's training patients: each process has some of its own.
         "patients_per_step": 4,
         "objectives": {name: {"weight": 1} for name in OBJECTIVES}
         | {"frame_contrast": {"weight": 1, "frames": "modalities"}},
@@ -37,7 +45,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_dataset(folder, plans, **described(folder / "reports", [f"case{i:02d}" for i in range(6)]))
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.ddp_trainer_worker", str(rank), "2", folder / "meet", folder],
+            [sys.executable, "-m", "tests.ddp_trainer_worker", str(rank), str(world), folder / "meet", folder],
             cwd=Path(__file__).parents[1],
             env={
                 **os.environ,
@@ -50,29 +58,30 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             stdout=(folder / f"log{rank}.txt").open("w"),
             stderr=subprocess.STDOUT,
         )
-        for rank in (0, 1)
+        for rank in range(world)
     ]
-    codes = [process.wait(timeout=300) for process in processes]
-    assert codes == [0, 0], "\n".join((folder / f"log{rank}.txt").read_text("utf-8")[-3000:] for rank in (0, 1))
+    codes = [process.wait(timeout=600) for process in processes]
+    logs = [(folder / f"log{rank}.txt").read_text("utf-8") for rank in range(world)]
+    assert codes == [0] * world, "\n".join(log[-3000:] for log in logs)
     return folder
 
 
 @pytest.fixture(scope="module")
-def outcomes(root: Path) -> list[dict[str, Any]]:
-    return [torch.load(root / f"outcome{rank}.pt", weights_only=False) for rank in (0, 1)]
+def outcomes(root: Path, world: int) -> list[dict[str, Any]]:
+    return [torch.load(root / f"outcome{rank}.pt", weights_only=False) for rank in range(world)]
 
 
 def test_gradients_are_those_of_one_process_with_the_joined_batch(outcomes: list[dict[str, Any]]) -> None:
-    first, second = (outcome["one"] for outcome in outcomes)
-    joined = outcomes[0]["joined"]
+    shares = [outcome["one"] for outcome in outcomes]
+    first, joined = shares[0], outcomes[0]["joined"]
     # Unseeded: the network and the heads of process 0 are everyone's.
     for name, value in first["weights"].items():
-        assert torch.equal(value, second["weights"][name]), name
-    assert (first["loss"] + second["loss"]) / 2 == pytest.approx(joined["loss"], rel=1e-5)
+        assert all(torch.equal(value, share["weights"][name]) for share in shares), name
+    assert np.mean([share["loss"] for share in shares]) == pytest.approx(joined["loss"], rel=1e-5)
     assert {name.split(".")[1] for name in joined["gradients"] if name.startswith("objectives.")} == set(OBJECTIVES)
     assert sum(float(gradient.abs().max()) > 0.01 for gradient in joined["gradients"].values()) > 20
     for name, gradient in joined["gradients"].items():
-        assert torch.equal(first["gradients"][name], second["gradients"][name]), name
+        assert all(torch.equal(first["gradients"][name], share["gradients"][name]) for share in shares), name
         torch.testing.assert_close(
             # Sums over ten objectives in another order; a bias in front of an instance norm has rounding errors only.
             first["gradients"][name],
@@ -83,23 +92,36 @@ def test_gradients_are_those_of_one_process_with_the_joined_batch(outcomes: list
         )
 
 
-def test_both_processes_end_with_the_same_weights_and_losses(outcomes: list[dict[str, Any]]) -> None:
-    first, second = (outcome["run"] for outcome in outcomes)
-    assert all(map(torch.equal, first["weights"], second["weights"]))
+def test_means_of_an_epoch_leave_out_what_is_not_finite_in_one_process(outcomes: list[dict[str, Any]]) -> None:
+    """As one process reckons them that has the steps of all."""
+    shares = [outcome["one"] for outcome in outcomes]
+    steps = [step for share in shares for step in share["steps"]]
+    assert sum(not torch.isfinite(step["loss"]) for step in steps) == 1
+    expected = epoch_means(steps)
+    assert len(expected) > 20
+    for share in shares:
+        assert share["means"] == pytest.approx(expected, rel=1e-5, nan_ok=True)
+        assert np.isfinite(share["means"]["loss"])
+
+
+def test_all_processes_end_with_the_same_weights_and_losses(outcomes: list[dict[str, Any]]) -> None:
+    first, *others = (outcome["run"] for outcome in outcomes)
     assert len(first["weights"]) == 2 * 3
-    assert set(first["log"]) == set(second["log"])
-    for key, values in first["log"].items():
-        np.testing.assert_array_equal(values, second["log"][key], err_msg=key)
+    for other in others:
+        assert all(map(torch.equal, first["weights"], other["weights"]))
+        assert set(first["log"]) == set(other["log"])
+        for key, values in first["log"].items():
+            np.testing.assert_array_equal(values, other["log"][key], err_msg=key)
 
 
-def test_no_patient_is_drawn_by_both(outcomes: list[dict[str, Any]]) -> None:
-    first, second = (
+def test_no_patient_is_drawn_by_two(outcomes: list[dict[str, Any]]) -> None:
+    drawn = [
         {kind: {p for step in o["run"]["drawn"] for p in step[kind]} for kind in o["run"]["drawn"][0]} for o in outcomes
-    )
-    assert set(first) == {"plans/patient", "patients/patient"}
-    assert first["patients/patient"] | second["patients/patient"] == {0, 1, 2, 3}
-    for kind in first:
-        assert not first[kind] & (second["plans/patient"] | second["patients/patient"]), kind
+    ]
+    assert set(drawn[0]) == {"plans/patient", "patients/patient"}
+    assert set.union(*(own["patients/patient"] for own in drawn)) == {0, 1, 2, 3}
+    for one, other in combinations([set.union(*own.values()) for own in drawn], 2):
+        assert not one & other
 
 
 def test_a_loss_that_is_not_finite_in_one_process_is_a_step_of_none(root: Path, outcomes: list[dict[str, Any]]) -> None:
@@ -110,25 +132,32 @@ def test_a_loss_that_is_not_finite_in_one_process_is_a_step_of_none(root: Path, 
         assert all(torch.isfinite(weights).all() for weights in run["weights"])
         assert np.isfinite(run["log"]["train_losses"]).all()
         assert np.isfinite(run["log"]["train/slem/cross_entropy"]).all()
-    assert outcomes[0]["run"]["scale"] == outcomes[1]["run"]["scale"] == 1
+        assert run["scale"] == 1
     assert "skipped 1 of 3 steps: loss or gradient was not finite (slem in 1)" in (root / "log0.txt").read_text("utf-8")
 
 
 def test_a_stopped_run_goes_on_from_process_0s_checkpoint(outcomes: list[dict[str, Any]]) -> None:
-    first, second = (outcome["resumed"] for outcome in outcomes)
-    assert first["device"] == second["device"] == "cpu"
-    assert (first["began"], first["ended"]) == (second["began"], second["ended"]) == (2, EPOCHS)
+    first, *others = (outcome["resumed"] for outcome in outcomes)
+    assert first["device"] == "cpu"
+    assert (first["began"], first["ended"]) == (2, EPOCHS)
     assert first["losses"][:2] == outcomes[0]["run"]["log"]["train_losses"]
-    assert first["losses"] == second["losses"]
     assert len(first["losses"]) == EPOCHS
-    for name, value in first["weights"].items():
-        assert torch.equal(value, second["weights"][name]), name
+    for other in others:
+        assert {key: other[key] for key in other if key != "weights"} == {
+            key: first[key] for key in first if key != "weights"
+        }
+        assert all(torch.equal(value, other["weights"][name]) for name, value in first["weights"].items())
 
 
-def test_process_0_alone_writes(root: Path) -> None:
+def test_process_0_alone_writes(root: Path, world: int) -> None:
     written = {
-        rank: {file.name for file in (root / f"results{rank}" / NAME).rglob("*") if file.is_file()} for rank in (0, 1)
+        rank: {file.name for file in (root / f"results{rank}" / NAME).rglob("*") if file.is_file()}
+        for rank in range(world)
     }
     assert {"checkpoint_final.pth", "checkpoint_best.pth", "progress.png", "summary.json", "report.html"} <= written[0]
     # nnU-Net writes these in every process.
-    assert written[1] == {"plans.json", "dataset.json", "dataset_fingerprint.json"}
+    assert set.union(*(written[rank] for rank in range(1, world))) == {
+        "plans.json",
+        "dataset.json",
+        "dataset_fingerprint.json",
+    }

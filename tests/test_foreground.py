@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from nnssl_plugin.data.foreground import constant_background, foreground_mask
+from nnssl_plugin.data.patch_sampler import inside_image
 
 
 def head(background: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -46,3 +47,13 @@ def test_union_over_present_modalities() -> None:
     assert not mask[2:].any()
     background[1] = np.nan
     assert foreground_mask(image, background, np.array([True, True, False])).all()
+
+
+@pytest.mark.parametrize("start", [(-3, 2, 4), (6, -8, 0), (0, 0, 0), (30, 0, 0)])
+def test_what_lies_beyond_the_image_is_known_without_reading_it(start: tuple[int, ...]) -> None:
+    shape, size = (8, 9, 10), (6, 7, 12)
+    box = [[low, low + edge] for low, edge in zip(start, size, strict=True)]
+    expected = np.zeros(size, dtype=bool)
+    for place in np.ndindex(*size):
+        expected[place] = all(0 <= low + at < edge for low, at, edge in zip(start, place, shape, strict=True))
+    np.testing.assert_array_equal(inside_image(box, shape), expected)

@@ -28,7 +28,7 @@ def test_index_holds_what_the_image_says(folder: Path) -> None:
     assert record.case == "case02"
     np.testing.assert_allclose(record.background, BACKGROUND, atol=1e-6)
     assert record.foreground_voxels == inside.sum()
-    assert inside[tuple(record.locations.T)].all()
+    assert inside[tuple(record.read_locations().T)].all()
     np.testing.assert_allclose(record.mean, [c[inside].mean() for c in image], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(record.quantiles[:, 16], [np.median(c[inside]) for c in image], rtol=1e-4, atol=1e-5)
 
@@ -46,11 +46,31 @@ def test_index_is_cached_until_the_image_changes(folder: Path, monkeypatch: pyte
     image.touch()
     index(folder)
     assert written == ["case01"]
-    cached = next(folder.parent.glob("nnssl_plugin_cache/**/case03.npz"))
-    np.savez(cached, image_state=np.array([1, 2]))  # of an older version
+    next(folder.parent.glob("nnssl_plugin_cache/**/case03.npz")).unlink()
     index(folder)
     assert written == ["case01", "case03"]
-    assert not list(folder.parent.glob("nnssl_plugin_cache/**/*.part"))
+    monkeypatch.setattr(case_index, "VERSION", case_index.VERSION + 1)
+    index(folder)
+    assert sorted(written[2:]) == [f"case0{i}" for i in range(6)]
+    assert not list(folder.parent.glob("nnssl_plugin_cache/**/.unfinished*"))
+
+
+def test_a_start_opens_one_file_for_all_cases(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where folds take turns: what one has seen is known to the other."""
+    cases = [f"case0{i}" for i in range(6)]
+    patients = {case: case for case in cases}
+    first = build_case_index(folder, cases[:4], MODALITIES, patients)
+    build_case_index(folder, cases[2:], MODALITIES, patients)
+    opened: list[Path] = []
+    original = np.load
+    monkeypatch.setattr(np, "load", lambda file, **more: (opened.append(Path(file)), original(file, **more))[1])
+    again = build_case_index(folder, cases, MODALITIES, patients)
+    assert len(opened) == 1
+    for one, other in zip(first, again, strict=False):
+        np.testing.assert_array_equal(one.quantiles, other.quantiles)
+        assert one.foreground_voxels == other.foreground_voxels
+        np.testing.assert_array_equal(one.read_locations(), other.read_locations())
+    assert opened[1:] == [record.locations for record in first for _ in range(2)]
 
 
 def test_broken_images_are_named(tmp_path: Path) -> None:

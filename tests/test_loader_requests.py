@@ -2,6 +2,7 @@
 
 import multiprocessing
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -356,3 +357,34 @@ def test_a_spawned_process_draws_what_this_one_draws(described: list[CaseRecord]
     assert set(here) == set(there)
     for key, value in here.items():
         assert torch.equal(value, there[key]) if isinstance(value, Tensor) else value == there[key], key
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_nothing_around_a_patch_is_read_where_it_is_not_rotated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, axes: int
+) -> None:
+    """And the patch is the same as if it had been."""
+    write_dataset(tmp_path, make_plans())
+    records = index(tmp_path / "nnUNet_preprocessed" / NAME / f"nnUNetPlans_{axes}d")
+    patch = (16, 16, 16) if axes == 3 else (32, 32)
+    images = ("augmented", "clean", "denormalized")
+    early = sampler(records, patch, augment=True, images=images, second_crop=True)
+    late = sampler(records, patch, augment=True, images=images, second_crop=True)
+    late.augmentation = replace(late.augmentation, rotation=None)
+    sizes: list[int] = []
+    read = PatchSampler._read
+    monkeypatch.setattr(
+        PatchSampler, "_read", lambda self, *given: (sizes.append(int(given[-1][-1])), read(self, *given))[1]
+    )
+    for number in range(12):
+        seed(number)
+        first = early.draw(records[number % 6], number % 6)
+        state = np.random.get_state()[1].tolist()
+        seed(number)
+        second = late.draw(records[number % 6], number % 6)
+        assert np.random.get_state()[1].tolist() == state
+        assert first.keys() == second.keys()
+        for name, value in first.items():
+            assert torch.equal(value, second[name]), name
+    assert set(sizes[0::4]) | set(sizes[1::4]) == {patch[-1], late.read_size[-1]}
+    assert set(sizes[2::4]) | set(sizes[3::4]) == {late.read_size[-1]}

@@ -3,6 +3,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -376,9 +377,73 @@ class TestDevices:
             study_command.run(parser.parse_args([str(study_file(tmp_path)), *arguments]))
 
 
+def study_command_line(*arguments: object) -> int:
+    parser = argparse.ArgumentParser()
+    study_command.add_arguments(parser)
+    return study_command.run(parser.parse_args([str(argument) for argument in arguments]))
+
+
+def test_every_run_has_a_command_for_other_schedulers(commands: Commands, capsys) -> None:
+    file = study_file(commands.root)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(InputError, match="has not been prepared"):
+            study_command_line(file, "--run", "tiny_scratch_100percent_seed1_fold0")
+        assert study_command_line(file, "--print-commands") == 0
+        assert not commands.called
+        printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("nnssl_plugin study")]
+        assert len(printed) == 15
+        lines = dict(line.split("--run ")[1].partition("  # after ")[::2] for line in printed)
+        name, first = "tiny_small_warmup_1patients_draw1_seed7_fold0", "tiny_small_pretrain_seed5_fold0"
+        assert lines[name] == first
+        assert lines[first] == ""
+        with pytest.raises(InputError, match=f"do the run {first} first"):
+            study_command_line(file, "--run", name)
+        with pytest.raises(InputError, match="no such run"):
+            study_command_line(file, "--run", "tiny")
+        for run_name in (first, name):
+            assert study_command_line(*shlex.split(printed[0])[2:-1], run_name) == 0
+        assert len(commands.trained()) == 2
+        capsys.readouterr()
+        assert study_command_line(file, "--print-commands") == 0
+        assert "13 of 15 runs" in capsys.readouterr().out
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    study_command_line(commands.root / "tiny")
+    assert "1 of 2" in scored_runs(commands)
+
+
+def test_a_run_that_fails_by_itself_says_so(commands: Commands, capsys) -> None:
+    file, name = study_file(commands.root), "tiny_scratch_100percent_seed1_fold0"
+    study_command_line(file, "--print-commands")
+    commands.fails = "scratch"
+    assert study_command_line(file, "--run", name) == 1
+    assert f"{name} failed: nnUNetv2_train failed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--job", "mem_gb=4"], "--job belongs to --executor"),
+        (["--executor", "local", "--job", "mem_gb"], "KEY=VALUE"),
+        (["--executor", "slurm", "--gpus", "0"], "gpus_per_node=1"),
+    ],
+)
+def test_options_of_jobs(commands: Commands, arguments: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        study_command_line(study_file(commands.root), *arguments)
+
+
 @pytest.mark.slow
-def test_a_real_study_of_few_steps(nnunet_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("executor", ["", "local"])
+def test_a_real_study_of_few_steps(nnunet_folders: Path, monkeypatch: pytest.MonkeyPatch, executor: str) -> None:
     """The real commands on phantoms: pre-training, fine-tuning, scratch, evaluation; a second start does nothing."""
+    jobs = None
+    if executor:
+        pytest.importorskip("submitit")
+        from nnssl_plugin.study.jobs import Jobs
+
+        jobs = Jobs(executor, {})
     monkeypatch.setenv("nnUNet_compile", "f")
     write_phantom_cohort(nnunet_folders / "phantoms", range(6), True, (32, 32, 32), 5.0, 1)
     run_convert("brats", "-i", nnunet_folders / "phantoms", "-d", 501, "--name", "Phantom", "--copy")
@@ -401,14 +466,14 @@ recipes: {{restoration: {{}}}}
 schedules: {{warmup: {{}}}}
 """,
     )
-    assert run_study(file, nnunet_folders / "tiny", [Device()], False) == 0
+    assert run_study(file, nnunet_folders / "tiny", [Device()], False, jobs) == 0
     with (nnunet_folders / "tiny" / "results.csv").open() as table:
         rows = list(csv.DictReader(table))
     assert {row["runs"] for row in rows} == {"2 of 2"}
     assert {row["recipe"] for row in rows} == {"scratch", "restoration, warmup"}
     assert {row["region"] for row in rows} == {"WT", "TC", "ET"}
     logs = {path.name: path.stat().st_size for path in (nnunet_folders / "tiny" / "logs").iterdir()}
-    assert run_study(file, nnunet_folders / "tiny", [Device()], False) == 0
+    assert run_study(file, nnunet_folders / "tiny", [Device()], False, jobs) == 0
     assert logs == {path.name: path.stat().st_size for path in (nnunet_folders / "tiny" / "logs").iterdir()}
 
 

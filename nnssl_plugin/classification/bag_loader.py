@@ -4,10 +4,11 @@ from typing import Any
 import numpy as np
 import torch
 from batchgenerators.dataloading.data_loader import SlimDataLoaderBase
-from threadpoolctl import threadpool_limits
 
 from nnssl_plugin.data.case_record import CaseRecord
+from nnssl_plugin.data.one_thread import one_thread
 from nnssl_plugin.data.patch_sampler import PatchSampler
+from nnssl_plugin.data.worker_end import end_with_parent
 
 
 class BagLoader(SlimDataLoaderBase):
@@ -37,10 +38,15 @@ class BagLoader(SlimDataLoaderBase):
         self.sampler = sampler
         self.tiles = tiles
 
+    def set_thread_id(self, thread_id: int) -> None:
+        """Called as a worker process begins."""
+        super().set_thread_id(thread_id)
+        end_with_parent()
+
     def generate_train_batch(self) -> dict[str, Any]:
         """`data` `[B, T, C, *P]` and `target` `[B, columns]`."""
         bags, targets = [], []
-        with torch.no_grad(), threadpool_limits(limits=1, user_api=None):
+        with torch.no_grad(), one_thread():
             # Nothing is remembered between batches, so that a resumed run draws what an uninterrupted one does.
             few = len(self.records) < self.batch_size
             drawn: list[int] = np.random.choice(np.arange(len(self.records)), self.batch_size, replace=few).tolist()

@@ -19,7 +19,7 @@ class BagSize:
 
 
 def bag_size(settings: ClassificationSettings, configuration: ConfigurationManager, channels: int) -> BagSize:
-    """Cases and tiles of a step; what the settings leave open is as many as cost no more than a supervised step [ours].
+    """Cases and tiles of a step; what the settings leave open is as many as cost no more than a supervised step.
 
     Two cases with a tile each at least, 8 with 8 at most. Only the encoder runs, so a step has room for more patches than
     the plans' batch size.

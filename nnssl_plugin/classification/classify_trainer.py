@@ -69,8 +69,8 @@ class ClassifyTrainer(nnUNetTrainer):
         refuse_cascade(plans, configuration)
         self.world_size = dist.get_world_size() if dist.is_initialized() else 1
         super().__init__(plans, configuration, fold, dataset_json, device)
-        if self.is_ddp and device.type == "cpu":
-            # nnU-Net takes a GPU for granted.
+        if self.is_ddp and (device.type == "cpu" or device.index is not None):
+            # nnU-Net takes for granted that there are GPUs, and the global rank is one's number.
             self.device = device
         self.my_init_kwargs: dict[str, Any] = shareable_init_args(self.my_init_kwargs)
         self.num_epochs = self.settings.epochs
@@ -131,7 +131,7 @@ class ClassifyTrainer(nnUNetTrainer):
             self.is_ddp = in_ddp
         if in_ddp:
             cuda = self.device.type == "cuda"
-            self.network = DistributedDataParallel(self.network, [self.local_rank] if cuda else None)
+            self.network = DistributedDataParallel(self.network, [self.device] if cuda else None)
         self.fresh_weights = self._encoder_sha256()
 
     def _encoder_sha256(self) -> str:

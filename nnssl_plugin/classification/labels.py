@@ -52,7 +52,7 @@ def case_classes(dataset_json: Mapping[str, Any], columns: Sequence[str], cases:
         if not found:
             raise InputError(_no_such_column(column, sorted({name for row in rows.values() for name in row})))
         if len(found) < 2:
-            raise InputError(f"column {column!r} has one class only ({found.pop()!r}): there is nothing to tell apart")
+            raise InputError(f"column {column!r} has one class only ({found.pop()!r}): there is nothing to classify")
         classes[column] = tuple(sorted(found, key=_sorting_key(found)))
     of_case = {
         case: tuple(classes[column].index(row[column]) if row.get(column) else UNKNOWN for column in columns)

@@ -67,7 +67,7 @@ def load_classifier(folder: Path, folds: Sequence[str], device: torch.device) ->
     columns = {fold: classes_of_checkpoint(content, fold) for fold, content in checkpoints.items()}
     first = columns[folds[0]]
     if any(one != first for one in columns.values()):
-        raise InputError(f"the folds in {folder} were trained to tell other classes: train them again")
+        raise InputError(f"the folds in {folder} were trained on other classes: train them again")
     networks = []
     for content in checkpoints.values():
         network = _network(plans, configuration, dataset_json, first)

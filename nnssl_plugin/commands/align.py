@@ -7,14 +7,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `nnssl_plugin align`."""
     parser.add_argument("--pretrain", required=True, metavar="DATASET", help="id or name of the data set to preprocess")
     parser.add_argument(
-        "--target", required=True, metavar="DATASET", help="id or name of the data set whose plans it gets"
+        "--target", required=True, metavar="DATASET", help="id or name of the data set whose plans are used"
     )
     parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans of the target (default: %(default)s)")
     parser.add_argument(
-        "-c", nargs="+", metavar="CONFIGURATION", help="default: all that the target is preprocessed for"
+        "-c",
+        nargs="+",
+        metavar="CONFIGURATION",
+        help="configurations (default: all that the target is preprocessed for)",
     )
-    parser.add_argument("-np", type=int, metavar="N", help="processes (default: nnU-Net's, nnUNet_def_n_proc)")
-    parser.add_argument("--overwrite", action="store_true", help="preprocess again, replacing what is there")
+    parser.add_argument(
+        "-np", type=int, metavar="N", help="number of processes (default: nnU-Net's, nnUNet_def_n_proc)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="preprocess again and replace what is there")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,17 +7,24 @@ from nnssl_plugin.errors import InputError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `nnssl_plugin card`."""
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="of SSLPretrainTrainer, export or nnU-Net")
-    parser.add_argument("-o", type=Path, required=True, metavar="FOLDER", help="to write, which must not be there yet")
     parser.add_argument(
-        "--license", metavar="ID", help="of the weights, as Hugging Face names licences: cc-by-4.0, cc-by-nc-sa-4.0 …"
+        "checkpoint",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="checkpoint of SSLPretrainTrainer or nnU-Net, or a file that export wrote",
     )
-    parser.add_argument("--name", metavar="NAME", help="of the model (default: the folder's)")
+    parser.add_argument("-o", type=Path, required=True, metavar="FOLDER", help="folder to write; it must not exist yet")
+    parser.add_argument(
+        "--license",
+        metavar="ID",
+        help="licence of the weights, as Hugging Face names licences: cc-by-4.0, cc-by-nc-sa-4.0 …",
+    )
+    parser.add_argument("--name", metavar="NAME", help="name of the model (default: the folder's name)")
     parser.add_argument(
         "--scores",
         type=Path,
         metavar="FILE",
-        help="what nnssl_plugin evaluate wrote for a network trained from the weights",
+        help="result file of nnssl_plugin evaluate for a network that was trained from these weights",
     )
     parser.add_argument("--push", metavar="ORG/NAME", help="also upload the folder to the Hugging Face Hub")
 

@@ -7,21 +7,35 @@ from nnssl_plugin.errors import InputError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """As nnUNetv2_predict has them."""
-    parser.add_argument("-d", required=True, metavar="DATASET", help="id or name that the classifier was trained on")
-    parser.add_argument("-i", type=Path, required=True, metavar="FOLDER", help="images, CASE_0000.nii.gz and so on")
     parser.add_argument(
-        "-o", type=Path, required=True, metavar="FILE", help="predictions, .csv; a .json is put beside it"
+        "-d", required=True, metavar="DATASET", help="id or name of the data set that the classifier was trained on"
+    )
+    parser.add_argument(
+        "-i", type=Path, required=True, metavar="FOLDER", help="folder of images, CASE_0000.nii.gz and so on"
+    )
+    parser.add_argument(
+        "-o",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="CSV file for the predictions; a JSON file is written beside it",
     )
     parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS")
     parser.add_argument("-c", required=True, metavar="CONFIGURATION")
-    parser.add_argument("-f", nargs="+", default=["0", "1", "2", "3", "4"], metavar="FOLD", help="default: %(default)s")
+    parser.add_argument(
+        "-f",
+        nargs="+",
+        default=["0", "1", "2", "3", "4"],
+        metavar="FOLD",
+        help="folds to average over (default: %(default)s)",
+    )
     parser.add_argument("-tr", default="SSLClassifyTrainer", metavar="TRAINER", help="default: %(default)s")
     parser.add_argument("-device", default="cuda", choices=("cuda", "cpu", "mps"), help="default: %(default)s")
     parser.add_argument(
         "--maps",
         type=Path,
         metavar="FOLDER",
-        help="also where the network looked: attention and Grad-CAM as NIfTI, and a page",
+        help="also write what the network looked at: attention and Grad-CAM as NIfTI, and a page",
     )
 
 

@@ -15,7 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--intersect", action="store_true", help="compare the cases that all runs have, if they differ")
     parser.add_argument(
-        "-o", type=Path, metavar="JSON", help="also write it: JSON, and .csv, .md, .tex and .html of the same name"
+        "-o",
+        type=Path,
+        metavar="JSON",
+        help="also write the comparison as JSON, and as .csv, .md, .tex and .html with the same name",
     )
 
 

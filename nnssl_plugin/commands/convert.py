@@ -16,7 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     converters = parser.add_subparsers(dest="converter", required=True, metavar="LAYOUT")
     brats = converters.add_parser("brats", help="BraTS 2012 to 2024, and the Medical Segmentation Decathlon's Task01")
     _add_options(brats)
-    brats.add_argument("--era", choices=ERAS, help="whose names and label values (default: recognised by the names)")
+    brats.add_argument(
+        "--era",
+        choices=ERAS,
+        help="release whose file names and label values are expected (default: recognised by the file names)",
+    )
     brats.add_argument(
         "--labels",
         choices=("regions", "classes"),
@@ -26,15 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     brats.add_argument(
         "--back",
         action="store_true",
-        help="the other way: predictions in -i, of a network trained on data set -d, to published values in -o",
+        help="convert back: give the predictions in -i, of a network trained on data set -d, the published label values, and write them to -o",
     )
-    brats.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="of the predictions, with --back")
+    brats.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="output folder of --back")
 
     chaos = converters.add_parser("chaos", help="CHAOS MR: DICOM and PNG, MR/NUMBER/{T1DUAL,T2SPIR}")
     _add_options(chaos)
     t2 = chaos.add_mutually_exclusive_group()
-    t2.add_argument("--t2-on-t1", action="store_true", help="T2-SPIR as third channel, resampled onto T1-DUAL")
-    t2.add_argument("--t2-id", type=int, metavar="ID", help="T2-SPIR as data set of its own")
+    t2.add_argument("--t2-on-t1", action="store_true", help="add T2-SPIR as a third channel, resampled onto T1-DUAL")
+    t2.add_argument("--t2-id", type=int, metavar="ID", help="convert T2-SPIR into a data set of its own, with this id")
     _add_overlap(chaos)
 
     folder = converters.add_parser("folder", help="any folder, with a file-name pattern per modality or a table")
@@ -45,17 +49,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         nargs="+",
         metavar="NAME=PATTERN",
-        help='in channel order, like "T1=*_t1.nii.gz", "T1=*/T1.nii.gz" or, for folders of DICOM slices, "T1=*/T1/"; the * '
+        help='file name pattern of each modality, in channel order, like "T1=*_t1.nii.gz", "T1=*/T1.nii.gz" or, for folders of DICOM slices, "T1=*/T1/"; the * '
         "stands for the case name",
     )
     files.add_argument(
         "--csv",
         type=Path,
         metavar="FILE",
-        help="table of files: case,patient,modality,path; modality label; further columns are kept with the case",
+        help="table of files with the columns case,patient,modality,path; the modality of a segmentation is label; further columns are kept with the case",
     )
     folder.add_argument(
-        "--label", metavar="PATTERN", help='of the segmentations, like "*_seg.nii.gz"; none: unlabelled'
+        "--label",
+        metavar="PATTERN",
+        help='file name pattern of the segmentations, like "*_seg.nii.gz"; without it the data set is unlabelled',
     )
     meaning = folder.add_mutually_exclusive_group()
     meaning.add_argument(
@@ -63,15 +69,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         nargs="+",
         metavar="NAME=VALUE[,VALUE...]",
-        help="what the values mean: classes like tumour=1, or regions, the largest first, like whole=1,2,3 core=1,3 "
+        help="meaning of the label values: classes like tumour=1, or regions, the largest first, like whole=1,2,3 core=1,3 "
         "enhancing=3 (default: each value found is a class)",
     )
     meaning.add_argument(
         "--regions",
         choices=[f"brats{era}" for era in ERAS],
-        help="regions of a challenge, over its label values as published",
+        help="regions of a challenge, with its published label values",
     )
-    folder.add_argument("--patient", metavar="REGEX", help="its first group, searched in the case name, is the patient")
+    folder.add_argument(
+        "--patient",
+        metavar="REGEX",
+        help="regular expression whose first group, searched in the case name, is the patient",
+    )
     folder.add_argument(
         "--resample-to", metavar="MODALITY", help="resample scans on other grids onto this one's, by their geometry"
     )
@@ -80,7 +90,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ultrasound = converters.add_parser("ultrasound", help="clips (mp4, avi, mov, mpeg, gif) and folders of frames")
     _add_options(ultrasound)
     ultrasound.add_argument(
-        "--frames-per-second", type=float, metavar="N", help="keep about so many of each clip (default: all of them)"
+        "--frames-per-second",
+        type=float,
+        metavar="N",
+        help="keep about this many frames of each second (default: all frames)",
     )
 
     reports = converters.add_parser("reports", help="images with a report each, listed in a table")
@@ -90,18 +103,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{name}",
             required=True,
             metavar="COLUMN",
-            help=f"of the table: path of the {name} below the folder of -i",
+            help=f"column of the table with the path of the {name} below the folder of -i",
         )
 
-    table = converters.add_parser(
-        "table", help="no images: add the columns of a table to a data set that is there already"
-    )
+    table = converters.add_parser("table", help="add columns of a table to an existing data set, without images")
     table.add_argument("-d", "--dataset-id", required=True, metavar="ID", help="id or name of the data set")
     table.add_argument(
-        "--table", type=Path, required=True, metavar="FILE", help="CSV with a column `case`, one row a case"
+        "--table", type=Path, required=True, metavar="FILE", help="CSV file with a column `case` and one row per case"
     )
-    table.add_argument("--columns", nargs="+", default=[], metavar="NAME", help="of the table, kept with each case")
-    table.add_argument("--group", metavar="COLUMN", help="of the table: whose a case is")
+    table.add_argument(
+        "--columns", nargs="+", default=[], metavar="NAME", help="columns of the table to keep with each case"
+    )
+    table.add_argument("--group", metavar="COLUMN", help="column of the table with the patient of each case")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -190,22 +203,31 @@ def _back(args: argparse.Namespace) -> int:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-i", "--input", type=Path, required=True, metavar="FOLDER", help="searched with all below it")
-    parser.add_argument("-d", "--dataset-id", type=int, required=True, metavar="ID", help="of the new data set")
-    parser.add_argument("--name", help="of the new data set")
     parser.add_argument(
-        "--unlabelled-id", type=int, metavar="ID", help="data set for cases without a segmentation in a labelled folder"
+        "-i",
+        "--input",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder of scans; its subfolders are searched too",
+    )
+    parser.add_argument("-d", "--dataset-id", type=int, required=True, metavar="ID", help="id of the new data set")
+    parser.add_argument("--name", help="name of the new data set")
+    parser.add_argument(
+        "--unlabelled-id", type=int, metavar="ID", help="id of a second data set for the cases without a segmentation"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the data set of this id and name")
-    parser.add_argument("--copy", action="store_true", help="copy the images instead of listing them where they lie")
-    parser.add_argument("--strict", action="store_true", help="write nothing if any case would have to be left out")
+    parser.add_argument("--copy", action="store_true", help="copy the images instead of listing them in place")
+    parser.add_argument("--strict", action="store_true", help="write nothing if any case has to be left out")
     table = parser.add_argument_group("what else is known of the cases, like their classes")
-    table.add_argument("--table", type=Path, metavar="FILE", help="CSV with a column `case`, one row a case")
-    table.add_argument("--columns", nargs="+", default=[], metavar="NAME", help="of the table, kept with each case")
+    table.add_argument("--table", type=Path, metavar="FILE", help="CSV file with a column `case` and one row per case")
+    table.add_argument(
+        "--columns", nargs="+", default=[], metavar="NAME", help="columns of the table to keep with each case"
+    )
     table.add_argument(
         "--group",
         metavar="COLUMN",
-        help="of the table: whose a case is; cases of one group are never divided over a split",
+        help="column of the table with the patient or group of each case; cases of one group stay on one side of a split",
     )
 
 
@@ -215,5 +237,5 @@ def _add_overlap(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=SMALLEST_OVERLAP,
         metavar="SHARE",
-        help="of the voxels that a resampled scan must cover (default: %(default)s)",
+        help="share of the voxels that a resampled scan must cover (default: %(default)s)",
     )

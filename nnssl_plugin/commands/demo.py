@@ -9,7 +9,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("nnssl_demo"),
         metavar="FOLDER",
-        help="where everything goes; given again, an interrupted demo continues there (default: ./%(default)s)",
+        help="folder for everything the demo writes; an interrupted demo continues there (default: ./%(default)s)",
     )
 
 

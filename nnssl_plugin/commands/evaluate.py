@@ -26,12 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     evaluations = parser.add_subparsers(dest="challenge", required=True, metavar="EVALUATION")
     for name, summary in SUMMARIES.items():
         one = evaluations.add_parser(name, help=summary, description=summary)
-        one.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="e.g. …/fold_0/validation")
+        one.add_argument(
+            "predictions", type=Path, metavar="PREDICTIONS", help="folder of predictions, e.g. …/fold_0/validation"
+        )
         one.add_argument(
             "-g",
             type=Path,
             metavar="REFERENCES",
-            help="folder; default in a results folder: the data set's gt_segmentations",
+            help="folder of reference segmentations (default in a results folder: the data set's gt_segmentations)",
         )
         labels = one.add_mutually_exclusive_group()
         if CONVENTIONS[name]:
@@ -39,7 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             labels.add_argument("--convention", choices=list(CONVENTIONS[name]), help=f"label values. {meaning}")
         labels.add_argument("--dataset-json", type=Path, metavar="FILE", help="take the regions from its label names")
         one.add_argument(
-            "-o", type=Path, metavar="JSON", help=f"default: PREDICTIONS/{name}.json; tables and a page go beside it"
+            "-o",
+            type=Path,
+            metavar="JSON",
+            help=f"result file (default: PREDICTIONS/{name}.json); tables and a page are written beside it",
         )
     classes = evaluations.add_parser("classes", help=CLASSES, description=CLASSES)
     classes.add_argument(
@@ -47,16 +52,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="predictions.csv of `nnssl_plugin classify` or of folds",
+        help="predictions.csv files, of `nnssl_plugin classify` or of folds",
     )
     classes.add_argument(
-        "-g", type=Path, required=True, metavar="TABLE", help="CSV with the true classes, column `case`"
+        "-g", type=Path, required=True, metavar="TABLE", help="CSV file with the true classes and a column `case`"
     )
-    classes.add_argument("--columns", nargs="+", default=[], metavar="NAME", help="default: all that were predicted")
     classes.add_argument(
-        "--positive", nargs="+", default=[], metavar="COLUMN=CLASS", help="whose F1 is given; default: the rarest class"
+        "--columns", nargs="+", default=[], metavar="NAME", help="columns to score (default: all that were predicted)"
     )
-    classes.add_argument("-o", type=Path, metavar="JSON", help="default: classes.json beside the first file")
+    classes.add_argument(
+        "--positive",
+        nargs="+",
+        default=[],
+        metavar="COLUMN=CLASS",
+        help="class whose F1 is reported (default: the rarest class)",
+    )
+    classes.add_argument(
+        "-o", type=Path, metavar="JSON", help="result file (default: classes.json beside the first file)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

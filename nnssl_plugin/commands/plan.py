@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="NAME=VALUE",
-        help="settings, e.g. pretraining.epochs=20; may be repeated; over those the copied plans carry",
+        help="settings to change in the copied plans, e.g. pretraining.epochs=20; may be repeated",
     )
     add_plan_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing plans file of that name")
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _classes(copy: dict[str, Any], folder: Path) -> list[str]:
-    """Number of cases of each class of the columns that are to be told apart, and what a step sees; before anything is written."""
+    """Number of cases of each class of the columns that SSLClassifyTrainer learns, and what a step sees; before anything is written."""
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     from nnssl_plugin.classification.bag_size import bag_size

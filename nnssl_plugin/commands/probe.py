@@ -7,19 +7,35 @@ from nnssl_plugin.errors import InputError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `nnssl_plugin probe`."""
     parser.add_argument(
-        "checkpoints", nargs="+", type=Path, metavar="CHECKPOINT", help="of this plugin, of nnU-Net, or exports"
+        "checkpoints",
+        nargs="+",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="checkpoints of this plugin or nnU-Net, or files that export wrote",
     )
     parser.add_argument("-d", required=True, metavar="DATASET", help="id or name of a preprocessed data set")
     parser.add_argument("-p", required=True, metavar="PLANS", help="plans that describe the network")
-    parser.add_argument("-c", required=True, metavar="CONFIGURATION", help="of these plans, like 2d")
     parser.add_argument(
-        "--columns", nargs="+", default=[], metavar="COLUMN", help="classes: columns of the data set's table"
+        "-c", required=True, metavar="CONFIGURATION", help="configuration of these plans, for example 2d"
     )
-    parser.add_argument("--segmentation", action="store_true", help="the segmentation labels, voxel by voxel")
     parser.add_argument(
-        "--patients", type=int, default=3, metavar="N", help="whose labels are learned from (default: %(default)s)"
+        "--columns",
+        nargs="+",
+        default=[],
+        metavar="COLUMN",
+        help="columns of the data set's table with classes to probe",
     )
-    parser.add_argument("-o", type=Path, default=Path("probe"), metavar="FOLDER", help="for probe.json and probe.html")
+    parser.add_argument("--segmentation", action="store_true", help="probe the segmentation labels, voxel by voxel")
+    parser.add_argument(
+        "--patients",
+        type=int,
+        default=3,
+        metavar="N",
+        help="number of patients whose labels the probe is trained on (default: %(default)s)",
+    )
+    parser.add_argument(
+        "-o", type=Path, default=Path("probe"), metavar="FOLDER", help="folder for probe.json and probe.html"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -24,10 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="id or name of the data set whose images are labelled: an unlabelled one, or the models' own, of which those "
         "are taken that no model was trained on or is validated on",
     )
-    parser.add_argument("-d", required=True, type=int, metavar="ID", help="of the data set to write")
+    parser.add_argument("-d", required=True, type=int, metavar="ID", help="id of the data set to write")
     parser.add_argument("-device", default="cuda", choices=["cuda", "cpu", "mps"], help="default: %(default)s")
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace a data set of that id, and what was preprocessed of it"
+        "--overwrite", action="store_true", help="replace the data set of that id and its preprocessed files"
     )
 
 

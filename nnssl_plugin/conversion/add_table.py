@@ -55,7 +55,7 @@ def _with_rows(dataset_json: Mapping[str, Any], table: TableRows, cases: list[st
         if not table.groups:
             continue
         if case not in table.groups:
-            raise InputError(f"case {case} has no row in the table, so nobody knows its group")
+            raise InputError(f"case {case} has no row in the table, so its group is unknown")
         if is_patient_known(dataset_json, case) and patient_of(dataset_json, case) != table.groups[case]:
             raise InputError(
                 f"case {case} is of patient {patient_of(dataset_json, case)}, but of {table.groups[case]} in the table"

@@ -40,7 +40,7 @@ def read_table(options: TableOptions) -> TableRows:
 
     Raises:
         InputError: a column is not there, a case stands twice with other values, or has no group, or a column has one value
-            only, so that there is nothing to tell apart.
+            only, so that there is nothing to classify.
     """
     wanted = [*options.columns, *([options.group] if options.group else [])]
     if not wanted:
@@ -53,7 +53,7 @@ def read_table(options: TableOptions) -> TableRows:
             raise InputError(f"{options.file}, line {line}: no case is named")
         said = {column: row[column] for column in options.columns if row[column]}
         if about.setdefault(case, said) != said:
-            raise InputError(f"{options.file}, line {line}: case {case} stands there before, with other values")
+            raise InputError(f"{options.file}, line {line}: case {case} is listed before with other values")
         if options.group:
             if not row[options.group]:
                 raise InputError(f"{options.file}, line {line}: case {case} has no {options.group}")
@@ -66,7 +66,7 @@ def read_table(options: TableOptions) -> TableRows:
         if len(values) < 2:
             raise InputError(
                 f"{options.file}: column {column!r} has {f'one value only ({values.pop()!r})' if values else 'no value'}: "
-                "there is nothing to tell apart"
+                "there is nothing to classify"
             )
     return TableRows(about, groups)
 
@@ -124,7 +124,7 @@ def _with_row(case: Case, table: TableRows) -> Case:
         return case
     group = table.groups.get(case.name)
     if group is None:
-        raise InputError(f"case {case.name} has no row in the table, so nobody knows its group")
+        raise InputError(f"case {case.name} has no row in the table, so its group is unknown")
     if case.patient_known and case.patient != group:
         raise InputError(f"case {case.name} is of patient {case.patient}, but of {group} in the table")
     return replace(case, patient=group, patient_known=True)

@@ -154,9 +154,7 @@ def _refuse_to_replace_sources(cases: Sequence[Case], folders: Sequence[Path]) -
     for case in cases:
         for file in (file for scan in case.scans.values() for file in scan.files):
             if inside.intersection(file.resolve().parents):
-                raise InputError(
-                    f"{file} is to be converted and lies in a data set that would be replaced: choose another id and name"
-                )
+                raise InputError(f"{file} is part of a data set that would be replaced: choose another id and name")
 
 
 def _without_constant(case: Case, checked: CheckedCase) -> Case:

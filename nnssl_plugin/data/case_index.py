@@ -13,6 +13,7 @@ from torch import distributed as dist
 from tqdm import tqdm
 
 from nnssl_plugin.data.case_record import CaseRecord
+from nnssl_plugin.data.case_statistics import KEYS, read_statistics, write_statistics
 from nnssl_plugin.data.foreground import constant_background, foreground_mask
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.files import whole_file
@@ -80,13 +81,15 @@ def build_case_index(
 ) -> list[CaseRecord]:
     """Records of the preprocessed `cases` in `folder`, from a cache beside it where the images have not changed.
 
-    The cache lives in the data set's base folder: nnU-Net takes any other file in `folder` for a case format. Of
-    several processes (`rank` of `world`) each looks at its share of the images.
+    The cache lives in the data set's base folder: nnU-Net takes any other file in `folder` for a case format. What is small
+    lies there in one file for all cases; the locations are read when a patch of the case is drawn. Of several processes
+    (`rank` of `world`) each looks at its share of the images.
 
     Raises:
         InputError: a case has no preprocessed image, or an image is not usable (see `gather_arrays`).
     """
-    missing = [case for case in cases if not (folder / f"{case}.b2nd").is_file()]
+    there = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
+    missing = [case for case in cases if f"{case}.b2nd" not in there]
     if missing:
         raise InputError(
             f"{len(missing)} of {len(cases)} cases have no preprocessed image in {folder} ({', '.join(missing[:3])}…): "
@@ -94,10 +97,15 @@ def build_case_index(
         )
     cache = folder.parent / "nnssl_plugin_cache" / folder.name
     cache.mkdir(parents=True, exist_ok=True)
+    states = {case: _image_state(folder / f"{case}.b2nd") for case in cases}
+    together, cached = cache.parent / f"{cache.name}.npz", {entry.name for entry in os.scandir(cache)}
+    read = read_statistics(together, states, len(channel_names))
+    known = {case: arrays for case, arrays in read.items() if f"{case}.npz" in cached}
+    unknown = [case for case in cases if case not in known]
     stale = [
         case
         for case in cases[rank::world]
-        if not _is_fresh(cache / f"{case}.npz", folder / f"{case}.b2nd", len(channel_names))
+        if case not in known and not _is_fresh(cache / f"{case}.npz", states[case], len(channel_names))
     ]
     if stale:
         jobs = [(folder / f"{case}.b2nd", cache / f"{case}.npz", list(channel_names)) for case in stale]
@@ -105,28 +113,37 @@ def build_case_index(
             list(tqdm(pool.map(_write_cache, *zip(*jobs, strict=True)), "Looking for foreground", len(jobs)))
     if world > 1:
         dist.barrier()
-    records = []
-    for case in cases:
+    for case in unknown:
         with np.load(cache / f"{case}.npz") as arrays:
-            content = {key: arrays[key] for key in arrays.files if key != "image_state"}
-        content["foreground_voxels"] = int(content["foreground_voxels"])
-        records.append(CaseRecord(case, patients[case], folder / f"{case}.b2nd", **content))
-    return records
+            known[case] = {key: arrays[key] for key in KEYS}
+    if unknown and rank == 0:
+        write_statistics(together, states, known)
+    return [_record(case, patients[case], folder, cache, known[case]) for case in cases]
 
 
-def _image_state(file: Path) -> np.ndarray:
+def _record(case: str, patient: str, folder: Path, cache: Path, known: Mapping[str, Any]) -> CaseRecord:
+    voxels = int(known["foreground_voxels"])
+    return CaseRecord(
+        case,
+        patient,
+        folder / f"{case}.b2nd",
+        **{**known, "foreground_voxels": voxels, "locations": cache / f"{case}.npz"},
+    )
+
+
+def _image_state(file: Path) -> tuple[int, int, int]:
     stat = file.stat()
-    return np.array([VERSION, stat.st_size, stat.st_mtime_ns])
+    return VERSION, stat.st_size, stat.st_mtime_ns
 
 
-def _is_fresh(cached: Path, image: Path, channels: int) -> bool:
+def _is_fresh(cached: Path, state: Sequence[int], channels: int) -> bool:
     if not cached.is_file():
         return False
     with np.load(cached) as arrays:
-        return np.array_equal(arrays["image_state"], _image_state(image)) and len(arrays["present"]) == channels
+        return arrays["image_state"].tolist() == list(state) and len(arrays["present"]) == channels
 
 
 def _write_cache(image: Path, cached: Path, channel_names: list[str]) -> None:
     arrays = gather_arrays(image, channel_names)
     with whole_file(cached) as unfinished:
-        np.savez(unfinished, **{"image_state": _image_state(image), **arrays})  # type: ignore[arg-type]
+        np.savez(unfinished, **{"image_state": np.array(_image_state(image)), **arrays})  # type: ignore[arg-type]

@@ -38,6 +38,8 @@ def foreground_mask(image: np.ndarray, background: np.ndarray, present: np.ndarr
     """
     if np.isnan(background[present]).any():
         return np.ones(image.shape[1:], dtype=bool)
-    difference = np.abs(image[present] - background[present].reshape(-1, *[1] * (image.ndim - 1)))
-    mask: np.ndarray = (difference > 2 * TOLERANCE).any(axis=0)
+    mask = np.zeros(image.shape[1:], dtype=bool)
+    for number in np.flatnonzero(present):
+        channel, value = image[number], float(background[number])
+        mask |= (channel < value - 2 * TOLERANCE) | (channel > value + 2 * TOLERANCE)
     return mask

@@ -6,12 +6,13 @@ import torch
 from batchgenerators.dataloading.data_loader import SlimDataLoaderBase
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from nnssl_plugin.data.batch import Patches
 from nnssl_plugin.data.case_record import CaseRecord
+from nnssl_plugin.data.one_thread import one_thread
 from nnssl_plugin.data.patch_sampler import PatchSampler
+from nnssl_plugin.data.worker_end import end_with_parent
 from nnssl_plugin.transforms.denormalization import IntensityStatistics
 
 SideData = Callable[[CaseRecord], Mapping[str, Tensor]]
@@ -75,10 +76,15 @@ class PretrainingDataLoader(SlimDataLoaderBase):
             by_patient.setdefault(record.patient, []).append(record)
         self.records_of = list(by_patient.values())
 
+    def set_thread_id(self, thread_id: int) -> None:
+        """Called as a worker process begins."""
+        super().set_thread_id(thread_id)
+        end_with_parent()
+
     def generate_train_batch(self) -> dict[str, Any]:
         """Draw the patches of a step: `KIND/name` → their values, stacked."""
         batch: dict[str, Any] = {}
-        with torch.no_grad(), threadpool_limits(limits=1, user_api=None):
+        with torch.no_grad(), one_thread():
             for kind, sampler in self.samplers.items():
                 records = self._draw_cases(sampler.request.patches)
                 samples = [self._draw(kind, sampler, record) for record in records]

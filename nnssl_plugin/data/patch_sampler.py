@@ -16,7 +16,7 @@ from nnssl_plugin.data.foreground import foreground_mask
 from nnssl_plugin.data.frames import FrameRequest, draw_slices, largest_gap, mixtures
 from nnssl_plugin.data.patch_position import draw_patch_position
 from nnssl_plugin.data.supervoxels import look_up
-from nnssl_plugin.transforms.augmentation import Augmentation
+from nnssl_plugin.transforms.augmentation import Augmentation, stays_in_place
 from nnssl_plugin.transforms.denormalization import DenormalizationTransform
 
 # A second crop starts within this share of the patch of the first one, on every axis.
@@ -79,7 +79,7 @@ class PatchSampler:
         """One patch: names as in `PretrainingBatch`, without the batch's axis; the patient has this index."""
         image = open_image(record.file)
         start = draw_patch_position(
-            image.shape[1:], self.patch_size, record.locations, record.foreground_voxels, self.minimum_foreground
+            image.shape[1:], self.patch_size, record.read_locations(), record.foreground_voxels, self.minimum_foreground
         )
         sample = self._patch(image, record, patient, start)
         if self.request.second_crop:
@@ -99,13 +99,14 @@ class PatchSampler:
 
     def _patch(self, image: Any, record: CaseRecord, patient: int, start: np.ndarray) -> dict[str, Tensor]:
         request, channels = self.request, len(record.present)
-        stack, mask = self._read(image, record, start - (self.read_size - self.patch_size) // 2)
+        rotation = self.augmentation.draw_rotation() if self.augment else None
+        size = self.patch_size if stays_in_place(rotation) else self.read_size
+        stack, mask = self._read(image, record, start - (size - self.patch_size) // 2, size)
         data, inside = torch.from_numpy(stack).float(), torch.from_numpy(mask.astype(np.int16))[None]
         if self.flat:
             data, inside = data[:, 0], inside[:, 0]
         if self.augment:
-            moved = self.augmentation.spatial(image=data, segmentation=self._without_rim(inside))
-            data, inside = moved["image"], moved["segmentation"]
+            data, inside = self._move(data, inside, rotation)
         # nnU-Net's intensity transforms want −1 outside a mask, but its spatial ones give 0 to what was not read.
         outside = inside - 1
         shown = torch.from_numpy(record.present).view(-1, *[1] * (data.ndim - 1))
@@ -128,24 +129,37 @@ class PatchSampler:
             result[name] = values * shown if name.startswith("images/") else values
         return result
 
+    def _move(self, data: Tensor, inside: Tensor, rotation: dict[str, Any] | None) -> tuple[Tensor, Tensor]:
+        """What was read, rotated as drawn, and mirrored."""
+        if stays_in_place(rotation):
+            moved = self.augmentation.mirroring(image=data, segmentation=inside)
+        elif rotation is not None and self.augmentation.rotation is not None:
+            sample = {"image": data, "segmentation": self._without_rim(inside)}
+            moved = self.augmentation.mirroring(**self.augmentation.rotation.apply(sample, **rotation))
+        else:
+            moved = self.augmentation.spatial(image=data, segmentation=self._without_rim(inside))
+        return moved["image"], moved["segmentation"]
+
     def _frame_pair(self, image: Any, record: CaseRecord, start: np.ndarray, request: FrameRequest) -> Tensor:
         """`[2, C (or 1), *P]`: mixtures of frames, each moved and augmented by itself."""
         first = start - (self.read_size - self.patch_size) // 2
         if request.of == "slices":
             count = image.shape[1]
             slices = draw_slices(int(np.clip(start[0], 0, count - 1)), count, largest_gap(request, record))
-            crops = [crop_and_pad_nd(image, self._box([z, *first[1:]]), pad_value=np.nan) for z in slices]
+            boxes = [_box([z, *first[1:]], self.read_size) for z in slices]
+            crops = [crop_and_pad_nd(image, box) for box in boxes]
             shown = torch.from_numpy(record.present).view(-1, *[1] * len(self.request.patch_size))
         else:
-            crop = crop_and_pad_nd(image, self._box(first), pad_value=np.nan)
+            boxes = [_box(first, self.read_size)]
+            crop = crop_and_pad_nd(image, boxes[0])
             chosen = np.random.permutation(np.flatnonzero(record.present))[:3]
             crops = [crop[channel : channel + 1] for channel in chosen]
             shown = torch.ones(1)
-        padding = np.isnan(crops[0][0])
+        beyond = torch.from_numpy(inside_image(boxes[0], image.shape[1:]).astype(np.int16) - 1)[None]
         views = []
-        for mixture in mixtures([np.nan_to_num(crop, nan=0.0) for crop in crops]):
+        for mixture in mixtures(crops):
             data = torch.from_numpy(np.array(mixture)).float()
-            outside = torch.from_numpy(-padding.astype(np.int16))[None]
+            outside = beyond.clone()
             if self.flat:
                 data, outside = data[:, 0], outside[:, 0]
             if self.augment:
@@ -156,10 +170,6 @@ class PatchSampler:
                 data = self.augmentation.intensity(image=data, segmentation=outside)["image"]
             views.append(data * shown)
         return torch.stack(views)
-
-    def _box(self, start: Sequence[Any] | np.ndarray) -> list[list[int]]:
-        """What is read from `start` on."""
-        return [[int(s), int(s + size)] for s, size in zip(start, self.read_size, strict=True)]
 
     def _without_rim(self, inside: Tensor) -> Tensor:
         """No foreground on the rim of what is read: spatial transforms blend it with the nothing beyond."""
@@ -188,27 +198,34 @@ class PatchSampler:
             result["images/denormalized"] = denormalized["image"]
         return result
 
-    def _read(self, image: Any, record: CaseRecord, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _read(
+        self, image: Any, record: CaseRecord, start: np.ndarray, size: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """`[C (or (2k + 1) C, slice by slice) + axes of coordinates, *S]` from `start` on, and the foreground `[*S]`."""
         request = self.request
-        box = self._box(start)
-        crop = crop_and_pad_nd(image, box, pad_value=np.nan)
-        padding = np.isnan(crop[0])
+        box = _box(start, size)
         # As in nnU-Net's own loader, what lies outside the image is 0.
-        crop = np.nan_to_num(crop, nan=0.0)
-        mask = foreground_mask(crop, record.background, record.present) & ~padding
+        crop = crop_and_pad_nd(image, box)
+        mask = foreground_mask(crop, record.background, record.present) & inside_image(box, image.shape[1:])
         parts = [crop]
         if request.neighbours:
             around = range(box[0][0] - request.neighbours, box[0][0] + request.neighbours + 1)
             # The first and the last slice are their own neighbours.
             inside = [min(max(z, 0), image.shape[1] - 1) for z in around]
-            parts = [
-                crop
-                if z == box[0][0]
-                else np.nan_to_num(crop_and_pad_nd(image, [[z, z + 1], *box[1:]], pad_value=np.nan))
-                for z in inside
-            ]
+            parts = [crop if z == box[0][0] else crop_and_pad_nd(image, [[z, z + 1], *box[1:]]) for z in inside]
         if request.second_crop or request.supervoxels:
             grid = np.meshgrid(*(np.arange(low, high) for low, high in box), indexing="ij")
             parts.append(np.stack(grid[-len(request.patch_size) :]).astype(crop.dtype))
-        return np.concatenate(parts), mask
+        return parts[0] if len(parts) == 1 else np.concatenate(parts), mask
+
+
+def _box(start: Sequence[Any] | np.ndarray, size: np.ndarray) -> list[list[int]]:
+    """What is read from `start` on."""
+    return [[int(low), int(low + edge)] for low, edge in zip(start, size, strict=True)]
+
+
+def inside_image(box: Sequence[Sequence[int]], shape: Sequence[int]) -> np.ndarray:
+    """Which voxels of a box are of an image of this shape; `[*S]`, bool."""
+    inside = np.zeros([high - low for low, high in box], dtype=bool)
+    inside[tuple(slice(max(-low, 0), max(size - low, 0)) for (low, _), size in zip(box, shape, strict=True))] = True
+    return inside

@@ -1,4 +1,4 @@
-"""Synthetic four-modality brains with gliomas [ours], for demonstrations and tests without patients."""
+"""Synthetic four-modality brains with gliomas, for demonstrations and tests without patients."""
 
 import os
 import shutil

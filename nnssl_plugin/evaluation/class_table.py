@@ -23,7 +23,7 @@ def read_true_classes(table: Path, columns: Sequence[str]) -> TrueClasses:
     """Read a CSV table with a column `case` and these columns.
 
     Raises:
-        InputError: it cannot be read, lacks a column, or a case stands there twice.
+        InputError: it cannot be read, lacks a column, or a case is listed twice.
     """
     try:
         with table.open(newline="", encoding="utf-8-sig") as stream:
@@ -39,7 +39,7 @@ def read_true_classes(table: Path, columns: Sequence[str]) -> TrueClasses:
     for line, row in enumerate(rows, start=2):
         case = (row["case"] or "").strip()
         if case in classes:
-            raise InputError(f"{table}, line {line}: case {case} stands there twice")
+            raise InputError(f"{table}, line {line}: case {case} is listed twice")
         classes[case] = {column: text for column in columns if (text := (row[column] or "").strip())}
         groups[case] = (row[group] or "").strip() or case
     return TrueClasses(classes, groups)

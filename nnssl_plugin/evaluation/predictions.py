@@ -97,7 +97,7 @@ def read_predictions(file: Path) -> Predictions:
             raise InputError(f"{file}, line {line}: {len(row)} cells, but {len(header)} columns")
         cells = dict(zip(header, row, strict=True))
         if cells["case"] in read:
-            raise InputError(f"{file}, line {line}: case {cells['case']} stands there twice")
+            raise InputError(f"{file}, line {line}: case {cells['case']} is listed twice")
         read[cells["case"]] = {
             column: _probabilities([cells[f"{column}={name}"] for name in classes], f"{file}, line {line}, {column}")
             for column, classes in columns.items()

@@ -66,7 +66,7 @@ def _channel_named(name: str, source: Sequence[str], target: Sequence[str]) -> i
 
 
 def adapt_input(weight: Tensor, channels: Sequence[int | None]) -> Tensor:
-    """The first convolution for other input channels (ours).
+    """The first convolution for other input channels.
 
     A channel of the target gets the filter of its source channel, an unmatched one the mean filter. Where channels are
     dropped, repeated or added, each output is scaled so that it varies as much as before on channels that correlate

@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 def add_target_arguments(parser: argparse.ArgumentParser) -> None:
     """The checkpoint, the target, and how to go from one to the other."""
     parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", help="file; or folder or hf:ORGANISATION/NAME of a shared model"
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="a checkpoint file, or the folder or hf:ORGANISATION/NAME of a shared model",
     )
     parser.add_argument("--to-dataset", required=True, metavar="DATASET", help="id or name of the target data set")
     parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans of the target (default: %(default)s)")
-    parser.add_argument("-c", required=True, metavar="CONFIGURATION", help="of these plans, like 3d_fullres")
+    parser.add_argument(
+        "-c", required=True, metavar="CONFIGURATION", help="configuration of these plans, for example 3d_fullres"
+    )
     parser.add_argument("-o", type=Path, metavar="FILE", help="weights file to write, for -pretrained_weights")
     parser.add_argument(
         "--map",
@@ -27,9 +31,11 @@ def add_target_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="TARGET=SOURCE",
-        help="channel of the target = channel of the checkpoint, where the names do not tell",
+        help="which channel of the checkpoint goes to which channel of the target, where their names differ",
     )
-    parser.add_argument("--allow-partial", action="store_true", help="even if less than half of the encoder fits")
+    parser.add_argument(
+        "--allow-partial", action="store_true", help="write the weights even if less than half of the encoder fits"
+    )
     parser.add_argument(
         "--check",
         action="store_true",

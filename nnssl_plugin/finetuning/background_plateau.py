@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import distributed as dist
 
-# Predicted foreground below this share of the reference's is background only (ours): single voxels are no segmentation.
+# Predicted foreground below this share of the reference's is background only: single voxels are no segmentation.
 BACKGROUND_ONLY = 0.01
 LOG_KEY = "predicted_foreground"
 

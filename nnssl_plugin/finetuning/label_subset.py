@@ -8,7 +8,7 @@ from nnssl_plugin.errors import InputError
 def label_subset(
     patients: Mapping[str, str], seed: int, *, fraction: float | None = None, count: int | None = None
 ) -> list[str]:
-    """Cases of some of the patients, for training on few labels [ours].
+    """Cases of some of the patients, for training on few labels.
 
     The patients, sorted by name, are shuffled once by `seed` and the first of them taken: of one seed, the smaller subset
     is always inside the larger one.

@@ -1,4 +1,4 @@
-"""Ultrasound clips as grey frames, without black borders and burnt-in marks [ours]."""
+"""Ultrasound clips as grey frames, without black borders and burnt-in marks."""
 
 import re
 from collections.abc import Iterator

@@ -15,7 +15,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
         choices=PRESETS,
-        help="which objectives pre-train; --set goes over it. Default: those of the copied plans, or restoration",
+        help="objectives to pre-train with; --set overrides it. Default: those of the copied plans, or restoration",
     )
     parser.add_argument(
         "--cfb", action="store_true", help="put the contextual fusion block at the bottleneck of the copy's network"
@@ -27,12 +27,16 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         help="columns of the data set's table with the classes that SSLClassifyTrainer learns",
     )
     sizes = parser.add_argument_group("size of the copy's network (the preprocessed data stay as they are)")
-    sizes.add_argument("-c", nargs="+", metavar="CONFIGURATION", help="which configurations; default: all that match")
+    sizes.add_argument(
+        "-c", nargs="+", metavar="CONFIGURATION", help="configurations to resize (default: all that match)"
+    )
     sizes.add_argument("--batch-size", type=int, metavar="N")
     sizes.add_argument(
-        "--patch-size", type=int, nargs="+", metavar="N", help="in voxels, axes in the order of the plans"
+        "--patch-size", type=int, nargs="+", metavar="N", help="patch size in voxels, axes in the order of the plans"
     )
-    sizes.add_argument("--features", type=int, nargs=2, metavar=("BASE", "MAX"), help="stage i: min(MAX, BASE * 2^i)")
+    sizes.add_argument(
+        "--features", type=int, nargs=2, metavar=("BASE", "MAX"), help="features of stage i: min(MAX, BASE * 2^i)"
+    )
 
 
 def read_plan_options(words: Sequence[str]) -> argparse.Namespace:

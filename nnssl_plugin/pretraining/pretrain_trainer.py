@@ -66,8 +66,8 @@ class PretrainTrainer(nnUNetTrainer):
         self.world_size = dist.get_world_size() if dist.is_initialized() else 1
         self.run = pretraining_run(plans, configuration, dataset_json, settings, self.world_size)
         super().__init__(plans, configuration, fold, dataset_json, device)
-        if self.is_ddp and device.type == "cpu":
-            # nnU-Net takes a GPU for granted.
+        if self.is_ddp and (device.type == "cpu" or device.index is not None):
+            # nnU-Net takes for granted that there are GPUs, and the global rank is one's number.
             self.device = device
         self.my_init_kwargs: dict[str, Any] = shareable_init_args(self.my_init_kwargs)
         self.settings = settings

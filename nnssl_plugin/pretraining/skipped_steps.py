@@ -1,4 +1,4 @@
-"""Steps whose loss or gradient is not finite (ours): they change no weight, are counted, and end the run where they persist."""
+"""Steps whose loss or gradient is not finite: they change no weight, are counted, and end the run where they persist."""
 
 from collections.abc import Iterable, Mapping
 

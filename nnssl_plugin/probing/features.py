@@ -40,7 +40,7 @@ def network_features(
     device: torch.device,
     title: str,
 ) -> ProbeFeatures:
-    """Features of the encoder's stages, bottleneck included (ours), one case in memory at a time.
+    """Features of the encoder's stages, bottleneck included, one case in memory at a time.
 
     Pooled: the mean over space of every stage, averaged over the tiles of the case that hold foreground. Of a voxel: every
     stage, interpolated linearly to the voxel's place (hypercolumns, Hariharan et al. 2015), within the tile that holds it
@@ -75,7 +75,7 @@ def _of_case(
     network: nn.Module, record: CaseRecord, voxels: npt.NDArray, patch: Sequence[int], axes: int, device: torch.device
 ) -> tuple[npt.NDArray, npt.NDArray]:
     image = padded(open_image(record.file)[:], patch)
-    corners = tile_corners(image.shape[1:], patch, np.concatenate([record.locations, voxels]))
+    corners = tile_corners(image.shape[1:], patch, np.concatenate([record.read_locations(), voxels]))
     owner = nearest_tile(voxels, corners, patch)
     at_once = max(1, VOXELS_AT_ONCE // prod(patch))
     pooled: list[Tensor] = []

@@ -61,7 +61,8 @@ def _of_case(record: CaseRecord, regions: Mapping[str, Sequence[int]]) -> Labell
     # nnU-Net writes −1 outside of the brain or body, which is background.
     labels = np.maximum(np.asarray(open_image(file)[:])[0], 0)
     known = {0}.union(*map(set, regions.values()))
-    foreground = record.locations[rng.permutation(len(record.locations))].astype(int)
+    foreground = record.read_locations()
+    foreground = foreground[rng.permutation(len(foreground))].astype(int)
     foreground = foreground[np.isin(labels[tuple(foreground.T)], list(known))]
     learned = [foreground[labels[tuple(foreground.T)] == 0][:LEARNED]]
     for value in sorted(known - {0}):

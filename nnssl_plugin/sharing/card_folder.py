@@ -71,7 +71,7 @@ def weights_of_card(folder: Path) -> Path:
     except ValueError as error:
         raise InputError(f"{folder / CARD} has no front matter that can be read: {error}") from None
     if not known.get("license"):
-        raise InputError(f"{folder / CARD} states no licence: ask whoever shared it")
+        raise InputError(f"{folder / CARD} states no licence: ask the person who shared it")
     return folder / WEIGHTS
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from time import monotonic
 
 from nnssl_plugin.classification.validation_scores import validation_scores
-from nnssl_plugin.errors import InputError
+from nnssl_plugin.errors import InputError, RunError
 from nnssl_plugin.evaluation.evaluate_predictions import evaluate_predictions
 from nnssl_plugin.files import write_json
 from nnssl_plugin.runs.command import Display, run_command
@@ -22,10 +22,6 @@ from nnssl_plugin.study.record import (
     write_record,
 )
 from nnssl_plugin.study.run import Run
-
-
-class RunError(RuntimeError):
-    """A command of a run failed; the message holds the end of its log."""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,12 @@ def read_record(study: Path, name: str) -> Record | None:
     return Record(**read_json(path)) if path.is_file() else None
 
 
+def error_of(study: Path, name: str) -> str:
+    """What went wrong in the last attempt of a run; empty if nothing did."""
+    record = read_record(study, name)
+    return record.error if record else ""
+
+
 def write_record(study: Path, name: str, record: Record) -> None:
     """Keep the record of a run."""
     write_json(asdict(record), record_path(study, name))

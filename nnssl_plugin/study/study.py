@@ -6,23 +6,36 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from nnssl_plugin.runs.device import Device
 from nnssl_plugin.runs.folder import locked_folder
 from nnssl_plugin.runs.output import LiveLine, clock
 from nnssl_plugin.runs.schedule import Task, run_tasks
-from nnssl_plugin.study.execute import execute
+from nnssl_plugin.study.one_run import OneRun
 from nnssl_plugin.study.plans_copies import install_plans
 from nnssl_plugin.study.progress import InterruptedRunError, Progress
-from nnssl_plugin.study.record import is_begun
+from nnssl_plugin.study.record import error_of, is_begun
 from nnssl_plugin.study.render import render
 from nnssl_plugin.study.run import Run
 from nnssl_plugin.study.study_folder import write_study
 from nnssl_plugin.study.study_runs import StudyRuns
 
+if TYPE_CHECKING:
+    from nnssl_plugin.study.jobs import Jobs
 
-def run_study(file: Path, folder: Path, slots: Sequence[Device], dry_run: bool) -> int:
+
+def run_study(
+    file: Path, folder: Path, slots: Sequence[Device | None], dry_run: bool, jobs: "Jobs | None" = None
+) -> int:
     """Run what is not done yet of a study; prints its table and names its report.
+
+    Args:
+        file: the study file.
+        folder: of the study.
+        slots: where runs are trained, one at a time each; None: what a scheduler gives the job.
+        dry_run: only say what would be done.
+        jobs: does every run as a job; by default this process does.
 
     Returns:
         Exit code: 0, 1 if a run failed, 130 if interrupted.
@@ -32,7 +45,8 @@ def run_study(file: Path, folder: Path, slots: Sequence[Device], dry_run: bool) 
     """
     runs = StudyRuns(file, folder, slots)
     print(runs.describe())
-    runs.time_steps()
+    if None not in slots:
+        runs.time_steps()
     seconds = runs.remaining()
     if seconds is not None:
         print(
@@ -43,8 +57,10 @@ def run_study(file: Path, folder: Path, slots: Sequence[Device], dry_run: bool) 
         return 0
     try:
         with locked_folder(folder, "study"):
-            _prepare(runs)
-            failed = _work(runs)
+            prepare(runs)
+            if jobs:
+                jobs.open(folder / "jobs")
+            failed = _work(runs, jobs)
     except KeyboardInterrupt:
         print("\nInterrupted. Start it again to continue: finished runs are kept.", file=sys.stderr)
         return 130
@@ -58,7 +74,7 @@ def run_study(file: Path, folder: Path, slots: Sequence[Device], dry_run: bool) 
     return 1 if failed else 0
 
 
-def _prepare(runs: StudyRuns) -> None:
+def prepare(runs: StudyRuns) -> None:
     """Make the study's folder, its folds and its plans copies, unless something is there that it did not make."""
     for part in ("logs", "runs", "evaluation"):
         (runs.folder / part).mkdir(exist_ok=True)
@@ -71,18 +87,22 @@ def _prepare(runs: StudyRuns) -> None:
     write_study(runs.folder, runs.description())
 
 
-def _work(runs: StudyRuns) -> dict[str, str]:
+def _work(runs: StudyRuns, jobs: "Jobs | None") -> dict[str, str]:
     """Train and evaluate what is left to do; returns what went wrong, by run."""
     stop, live, finished = threading.Event(), LiveLine(), runs.finished()
     todo = [run for run in runs.runs if run.name not in finished]
     progress = Progress(len(runs.runs), len(finished), runs.remaining, stop, live)
 
-    def task(run: Run) -> Task[Device]:
-        def action(device: Device) -> None:
+    def task(run: Run) -> Task[Device | None]:
+        def action(device: Device | None) -> None:
             started, name = monotonic(), run.name.removeprefix(f"{runs.study.name}_")
             progress.begin(name, is_begun(runs.places.fold(run)))
+            one = OneRun(run, runs.plans_hash(run), runs.weights(run), runs.places, device)
             try:
-                execute(run, runs.plans_hash(run), runs.weights(run), runs.places, device, progress.of(name))
+                if jobs:
+                    jobs.do(run.name, one, progress.of(name), lambda: error_of(runs.folder, run.name))
+                else:
+                    one(progress.of(name))
             except InterruptedRunError:
                 raise
             except Exception as error:

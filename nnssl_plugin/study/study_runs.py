@@ -31,20 +31,20 @@ class StudyRuns:
     Args:
         file: the study file.
         folder: of the study.
-        slots: where runs are trained, one at a time each.
+        slots: where runs are trained, one at a time each; None: what a scheduler gives the job.
 
     Raises:
         InputError: the file, or what it names, is not usable.
     """
 
-    def __init__(self, file: Path, folder: Path, slots: Sequence[Device]) -> None:
+    def __init__(self, file: Path, folder: Path, slots: Sequence[Device | None]) -> None:
         self.file, self.folder, self.slots = file, folder, slots
         check_nnunet()
         self.declared = StudyFile(file)
         self.study = self.declared.study
         self.dataset = dataset_name(self.study.dataset)
         self.data = preprocessed_folder(self.dataset)
-        self.images = check_study(self.study, self.dataset, slots[0])
+        self.images = check_study(self.study, self.dataset, slots[0] or Device())
         self.runs = self._runs(write=False)
         self.plans = make_plans(self.runs, self.dataset)
         self.steps = {run.name: steps_of(run, self.plans[run.plans]) for run in self.runs}
@@ -91,16 +91,17 @@ class StudyRuns:
         return json.dumps(configuration_of(self.plans[run.plans], self.study.configuration), sort_keys=True)
 
     def time_steps(self) -> None:
-        """Measure a step of every network that is trained."""
+        """Measure a step of every network that is trained, on the first slot."""
         dataset_json = read_json(self.data / "dataset.json")
-        torch.set_num_threads(self.slots[0].threads)
+        slot = self.slots[0] or Device()
+        torch.set_num_threads(slot.threads)
         for run in self.runs:
             plans = self.plans[run.plans]
             outputs = PlansManager(plans).get_label_manager(dataset_json).num_segmentation_heads
             channels = len(dataset_json["channel_names"])
             if self.shape(run) not in self.guesses:
                 self.guesses[self.shape(run)] = seconds_per_step(
-                    plans, self.study.configuration, channels, outputs, self.slots[0].name
+                    plans, self.study.configuration, channels, outputs, slot.name
                 )
 
     def describe(self) -> str:
@@ -120,9 +121,14 @@ class StudyRuns:
             f"{method} differs from its control in more than the weights: {', '.join(differ)}"
             for method, differ in self.unfair.items()
         ]
-        where = [f"GPU {slot.gpu}" if slot.gpu else f"CPU, {slot.threads} threads" for slot in self.slots]
-        lines.append(f"{total} steps in all, {left} to do; on {'; '.join(where)}")
+        lines.append(f"{total} steps in all, {left} to do; on {self._where()}")
         return "\n".join(lines)
+
+    def _where(self) -> str:
+        slots = [slot for slot in self.slots if slot is not None]
+        if not slots:
+            return f"what a scheduler gives, up to {len(self.slots)} jobs at a time"
+        return "; ".join(f"GPU {slot.gpu}" if slot.gpu else f"CPU, {slot.threads} threads" for slot in slots)
 
     def declare_folds(self) -> None:
         """Append the study's folds to the data set's splits.

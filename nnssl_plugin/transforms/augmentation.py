@@ -1,8 +1,10 @@
 """nnU-Net's own training augmentation, split where foreground and denormalisation come in between."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
@@ -26,13 +28,32 @@ class Augmentation:
 
     Attributes:
         initial_patch_size: what is read around a patch, so that rotation finds voxels in its corners.
-        spatial: transforms that move voxels, from `initial_patch_size` to the patch size.
+        spatial: transforms that move voxels, from `initial_patch_size` to the patch size: `rotation`, then `mirroring`.
+        rotation: rotates and scales; none where it works on slices apart, on which its draw depends.
+        mirroring: the other ones of `spatial`.
         intensity: transforms that do not; some write in place.
     """
 
     initial_patch_size: tuple[int, ...]
     spatial: ComposeTransforms
+    rotation: SpatialTransform | None
+    mirroring: ComposeTransforms
     intensity: ComposeTransforms
+
+    def draw_rotation(self) -> dict[str, Any] | None:
+        """What one patch's rotation and scaling will be, before anything is read; None where that is not known so early."""
+        if self.rotation is None:
+            return None
+        # Of the image its shape alone is looked at.
+        parameters: dict[str, Any] = self.rotation.get_parameters(
+            image=torch.empty(1, *self.initial_patch_size, device="meta")
+        )
+        return parameters
+
+
+def stays_in_place(rotation: Mapping[str, Any] | None) -> bool:
+    """Whether a drawn rotation leaves a patch as it is, so that nothing around it is needed."""
+    return rotation is not None and rotation["grid"] is None
 
 
 def stock_augmentation(
@@ -58,4 +79,11 @@ def stock_augmentation(
     initial = get_patch_size(patch_size, rotation, rotation, rotation, SCALES).tolist()
     if dummy_2d:
         initial[0] = patch_size[0]
-    return Augmentation(tuple(initial), ComposeTransforms(spatial), ComposeTransforms(intensity))
+    moving = [transform for transform in spatial if isinstance(transform, SpatialTransform)]
+    return Augmentation(
+        tuple(initial),
+        ComposeTransforms(spatial),
+        None if dummy_2d else moving[0],
+        ComposeTransforms([transform for transform in spatial if transform not in moving]),
+        ComposeTransforms(intensity),
+    )
