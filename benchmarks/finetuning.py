@@ -1,4 +1,4 @@
-"""A fine-tuning run of a study, split into its parts: a few steps of `SSLScratchTrainer` to its validated end."""
+"""The training of a fine-tuning run, split into its parts: a few steps of `SSLScratchTrainer`, without its final predictions."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,12 +18,11 @@ PARTS = {
     "validation_step": "a validation batch",
     "on_epoch_end": "end of an epoch, with nnU-Net's progress.png",
     "save_checkpoint": "a checkpoint",
-    "perform_actual_validation": "prediction and scores of a validation case",
 }
 
 
 def measure_finetuning(problem: Problem) -> list[Row]:
-    """Median of each part, and how often it comes in the run."""
+    """Median of each part, and how often it comes in the run; what a part calls of another is in both."""
     from nnunetv2.run.run_training import get_trainer_from_args
 
     section = {"epochs": EPOCHS, "iterations_per_epoch": STEPS, "validation_iterations": 1}
@@ -34,16 +33,10 @@ def measure_finetuning(problem: Problem) -> list[Row]:
     for part in PARTS:
         setattr(trainer, part, partial(_timed, getattr(trainer, part), problem.device, times[part]))
     trainer.run_training()
-    trainer.perform_actual_validation()
-    # What is written at the end of an epoch is part of that end too.
-    cases = len(trainer.do_split()[1])
-    rows = []
-    for part, name in PARTS.items():
-        found = times[part]
-        divided = cases if part == "perform_actual_validation" else 1
-        value = f"{found.seconds(problem.device) / divided:.3f} s, {len(found.cpu)} times"
-        rows.append(Row("fine-tuning", name, value))
-    return rows
+    return [
+        Row("fine-tuning", name, f"{times[part].seconds(problem.device):.3f} s, {len(times[part].cpu)} times")
+        for part, name in PARTS.items()
+    ]
 
 
 def _timed(method: Callable[..., Any], device: str, times: Times, *args: Any, **kwargs: Any) -> Any:

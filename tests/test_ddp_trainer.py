@@ -41,7 +41,8 @@ def root(tmp_path_factory: pytest.TempPathFactory, world: int) -> Path:
         | {"frame_contrast": {"weight": 1, "frames": "modalities"}},
     }
     plans = make_plans({"pretraining": settings})
-    plans["configurations"]["3d_fullres"]["batch_size"] = 4
+    # With all objectives on, a step of this batch size has room for four patches of each kind.
+    plans["configurations"]["3d_fullres"]["batch_size"] = 4 if world == 2 else 6
     write_dataset(folder, plans, **described(folder / "reports", [f"case{i:02d}" for i in range(6)]))
     processes = [
         subprocess.Popen(
