@@ -39,9 +39,7 @@ class TestNothingIsLost:
         file = write(folder / "imagesTr" / "a_0000.nii.gz", image())
         (source / "link").symlink_to(folder, target_is_directory=True)
         for given in (folder, source):
-            with pytest.raises(
-                InputError, match=r"a_0000\.nii\.gz is to be converted and lies in a data set that would be"
-            ):
+            with pytest.raises(InputError, match=r"a_0000\.nii\.gz is part of a data set that would be"):
                 run_convert(
                     "folder", "-i", given, "-d", 505, "--name", "Mine", "--modality", "T1=*_0000.nii.gz", "--overwrite"
                 )

@@ -109,7 +109,7 @@ def test_without_torchrun_it_says_how_to_start() -> None:
         [sys.executable, "-m", "nnssl_plugin.distributed", "901", "3d_fullres", "all"],
         env={key: value for key, value in os.environ.items() if key != "LOCAL_RANK"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert result.returncode == 2
     assert "start it by torchrun" in result.stderr

@@ -127,7 +127,7 @@ def test_command_writes_tables_and_a_page(tmp_path: Path, table: Path, capsys: p
         ("case,grade,grade=2,grade=3\nc0,2,0.5,0.1\n", "sum to 1"),
         ("case,grade,grade=2,grade=3\nc0,2,nan,0.1\n", "sum to 1"),
         ("case,grade,grade=2,grade=3\nc0,2,much,0.1\n", "must be numbers"),
-        ("case,grade,grade=2,grade=3\nc0,2,0.5,0.5\nc0,2,0.5,0.5\n", "stands there twice"),
+        ("case,grade,grade=2,grade=3\nc0,2,0.5,0.5\nc0,2,0.5,0.5\n", "is listed twice"),
         ("case,grade,grade=2,grade=3\nc77,2,0.5,0.5\n", "are not in"),
         ("case,grade,grade=2,grade=4\nc0,2,0.5,0.5\nc1,2,0.5,0.5\n", "the class '3', which nobody predicts"),
         ("case,grade,grade=2,grade=3\nc0,2,0.5,0.5\nc2,2,0.5,0.5\n", "fewer than two classes"),
