@@ -89,6 +89,7 @@ def test_a_killed_process_ends_the_job_with_a_message_and_the_job_goes_on(tmp_pa
     assert marked(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
