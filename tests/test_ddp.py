@@ -2,11 +2,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from nnssl_plugin.objectives.registry import OBJECTIVES
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_gradients_of_one_with_the_joined_batch(tmp_path: Path) -> None:
     processes = [
         subprocess.Popen(

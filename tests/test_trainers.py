@@ -698,6 +698,7 @@ def initial_weights(saved: dict[str, Any]) -> set[str]:
     return {saved["init_args"][RECORD]["initial_weights"], saved["nnssl_plugin"]["provenance"]["initial_weights"]}
 
 
+@pytest.mark.slow
 def test_the_same_weights_may_train_again(environment: Path) -> None:
     results = prepare(environment, pretraining={"epochs": 1})
     pretrain(fold="all")

@@ -36,6 +36,7 @@ def test_findings_that_cannot_be_used(tmp_path: Path, text: str, message: str) -
         read_findings(tmp_path / "f.yaml")
 
 
+@pytest.mark.slow
 def test_pretraining_and_zero_shot_through_the_commands(
     nnunet_folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
