@@ -1,4 +1,4 @@
-"""What is known of all cases of a folder, in one file: a start reads it and compares dates, however many cases there are (ours)."""
+"""What is known of all cases of a folder, in one file: a start reads it and compares dates, however many cases there are."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Worker processes of a loader that do not outlive the process they work for (ours)."""
+"""Worker processes of a loader that do not outlive the process they work for."""
 
 import multiprocessing
 import os

@@ -3,7 +3,7 @@ from torch import Tensor, nn
 
 
 class PlacedTokens(nn.Module):
-    """Positions of a feature map as tokens: their features, normalised at each position, plus a projection of their place (ours).
+    """Positions of a feature map as tokens: their features, normalised at each position, plus a projection of their place.
 
     Behind instance norms a channel's mean over space is nearly the same in every image; what differs is at the positions, so
     that heads are applied to these before they are averaged.
