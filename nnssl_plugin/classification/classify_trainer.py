@@ -35,6 +35,7 @@ from nnssl_plugin.finetuning.parameter_groups import unwrapped
 from nnssl_plugin.finetuning.schedules import StepSchedule, warmup, warmup_length
 from nnssl_plugin.nnunet.dataset_json import channel_names, patient_of
 from nnssl_plugin.settings.settings import settings_from_plans
+from nnssl_plugin.training.kept_memory import keep_freed_memory
 from nnssl_plugin.training.pretext_logger import PretextLogger
 from nnssl_plugin.training.run_checks import check_run, refuse_cascade
 from nnssl_plugin.training.run_record import RECORD, record_of_new_run, refuse_other_settings
@@ -121,6 +122,7 @@ class ClassifyTrainer(nnUNetTrainer):
 
     def initialize(self) -> None:
         """As nnU-Net, seeded; remembers the fresh weights, to tell later whether others were loaded."""
+        keep_freed_memory()
         if self.settings.seed is not None:
             seed_everything(start_seed(self.settings.seed, self.local_rank, 0))
         # nnU-Net wraps for a GPU only.

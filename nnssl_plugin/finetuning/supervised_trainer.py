@@ -16,6 +16,7 @@ from nnssl_plugin.finetuning.label_subset import label_subset
 from nnssl_plugin.finetuning.parameter_groups import unwrapped
 from nnssl_plugin.finetuning.scheduled_trainer import ScheduledTrainer
 from nnssl_plugin.nnunet.dataset_json import channel_names, patient_of
+from nnssl_plugin.training.kept_memory import keep_freed_memory
 from nnssl_plugin.training.run_checks import check_run, refuse_unlabelled
 from nnssl_plugin.training.run_record import RECORD, record_of_new_run, refuse_other_settings
 from nnssl_plugin.training.seeding import seed_everything, start_seed
@@ -56,6 +57,7 @@ class SupervisedTrainer(ScheduledTrainer, ABC):
 
     def initialize(self) -> None:
         """As nnU-Net, seeded; remembers the fresh weights, to tell later whether others were loaded."""
+        keep_freed_memory()
         if self.settings.seed is not None:
             seed_everything(start_seed(self.settings.seed, self.local_rank, 0))
         super().initialize()

@@ -35,7 +35,7 @@ class LocalContrastiveSettings:
         default_factory=lambda: [1, 2]
     )
     """One or two encoder stages, counted from the bottleneck (0) upwards."""
-    locations: Annotated[int, Field(ge=2)] = 512
+    locations: Annotated[int, Field(ge=2)] = 128
     """Places compared in each patch and stage, at most."""
     pairs: Pairs = "cross"
     """Two modalities (`cross`), or one modality twice (`same`), which one-modality data sets can have."""

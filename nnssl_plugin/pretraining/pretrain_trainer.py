@@ -32,6 +32,7 @@ from nnssl_plugin.pretraining.run_cohort import cohort_of_run
 from nnssl_plugin.pretraining.step import PretrainingStep
 from nnssl_plugin.pretraining.step_budget import patches_of_process
 from nnssl_plugin.probing.pretraining_probe import PretrainingProbe
+from nnssl_plugin.training.kept_memory import keep_freed_memory
 from nnssl_plugin.training.pretext_logger import PretextLogger
 from nnssl_plugin.training.run_checks import check_run, refuse_cascade
 from nnssl_plugin.training.run_record import RECORD, record_of_new_run, refuse_other_settings
@@ -95,6 +96,7 @@ class PretrainTrainer(nnUNetTrainer):
 
     def initialize(self) -> None:
         """Build network, heads, optimiser and step."""
+        keep_freed_memory()
         self.seed = self.settings.seed if self.settings.seed is not None else torch.seed() % 2**31
         seed_everything(self.seed)
         # The step is wrapped in DDP, heads included; nnU-Net would wrap the bare network.
