@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test test-slow test-oldest test-wheel lint docs clean
+.PHONY: demo test test-slow test-spawn test-oldest test-wheel lint docs clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("nnssl_plugin needs Python 3.10 or newer, not " + sys.version.split()[0]) if sys.version_info < (3, 10) else None'
@@ -21,6 +21,10 @@ test: $(VENV)/installed
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+# Processes start as on macOS and Windows: nothing is inherited.
+test-spawn: $(VENV)/installed
+	PYTHONPATH=tests/spawn OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Every direct dependency in the oldest release that pyproject.toml allows; `make test` in a new venv has the newest.
 test-oldest:

@@ -11,7 +11,7 @@ from benchmarks.problem import Problem, folders, write_images
 from benchmarks.recipes import DEFAULT, EVERYTHING, SLEM_CONTRAST
 from benchmarks.table import Row, markdown
 
-PARTS = ("steps", "loaders", "start", "cases", "finetuning", "variants", "communication")
+PARTS = ("steps", "loaders", "start", "cases", "finetuning", "variants", "scaling", "communication")
 KINDS = ("plain", "residual")
 
 
@@ -60,6 +60,7 @@ def measure(problem: Problem, args: argparse.Namespace) -> list[Row]:
     from benchmarks.growth import measure_growth
     from benchmarks.loaders import measure_loaders
     from benchmarks.memory import measure_start
+    from benchmarks.scaling import measure_scaling
     from benchmarks.steps import all_recipes, measure_steps
     from benchmarks.variants import measure_variants
 
@@ -75,6 +76,7 @@ def measure(problem: Problem, args: argparse.Namespace) -> list[Row]:
         "cases": lambda: measure_growth(problem, args.cases),
         "finetuning": lambda: measure_finetuning(problem),
         "variants": lambda: [row for kind in residual for row in measure_variants(problem, kind)],
+        "scaling": lambda: measure_scaling(problem),
         "communication": lambda: [row for kind in residual for row in reckon_communication(problem, kind)],
     }
     return [row for part in PARTS if part in args.parts for row in parts[part]()]

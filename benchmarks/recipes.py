@@ -56,15 +56,24 @@ def plans_name(recipe: str, residual: bool) -> str:
 
 def make_trainer(problem: Problem, recipe: str, residual: bool) -> Any:
     """A trainer of the recipe; nnU-Net's own for the empty one."""
-    from nnunetv2.run.run_training import get_trainer_from_args
+    write_recipe(problem, recipe, residual)
+    return open_trainer(problem, recipe, residual)
 
+
+def write_recipe(problem: Problem, recipe: str, residual: bool) -> None:
+    """Its plans copy."""
     from nnssl_plugin.settings.settings import Settings, settings_with
 
-    name = plans_name(recipe, residual)
     settings = settings_with(Settings(), recipes()[recipe] if recipe else [])
-    write_plans(problem, plans_of(problem, name, residual, settings.to_dict()))
+    write_plans(problem, plans_of(problem, plans_name(recipe, residual), residual, settings.to_dict()))
+
+
+def open_trainer(problem: Problem, recipe: str, residual: bool) -> Any:
+    """A trainer of plans that are written."""
+    from nnunetv2.run.run_training import get_trainer_from_args
+
     device = torch.device(problem.device)
     trainer = "SSLPretrainTrainer" if recipe else "nnUNetTrainer"
-    made = get_trainer_from_args(DATASET, CONFIGURATION, 0, trainer, name, device=device)
+    made = get_trainer_from_args(DATASET, CONFIGURATION, 0, trainer, plans_name(recipe, residual), device=device)
     made.initialize()
     return made
