@@ -35,6 +35,7 @@ def _settings(weights: dict[str, float]) -> list[str]:
     return [
         # A volume's frames are its modalities.
         "pretraining.objectives.frame_contrast.frames=modalities",
+        "pretraining.objectives.region_contrast.against=modality",
         *(f"pretraining.objectives.{name}.weight={weights.get(name, 0.0)}" for name in OBJECTIVES),
     ]
 
