@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nnssl_plugin.objectives.needs import Needs
+from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.pretraining.optimizer import adamw
 from nnssl_plugin.pretraining.pretraining_network import PretrainingNetwork
 from nnssl_plugin.pretraining.step import PretrainingStep
@@ -80,6 +81,29 @@ def test_a_step_never_waits_for_the_device() -> None:
     assert {"convolution", "convolution_backward", "_amp_update_scale_", "_fused_adamw_"} <= mode.seen
     assert values["skipped"] == 0
     assert {name.split("/")[0] for name in values if "/" in name} == {*network.objectives, "skipped"}
+
+
+EVERY = {
+    **{name: {} for name in OBJECTIVES if name != "report_contrast"},
+    "region_contrast": {"against": "modality"},
+    "frame_contrast": {"frames": "modalities"},
+}
+
+
+@pytest.mark.parametrize(
+    "objectives",
+    [{"slem": {}, "contrastive": {}, "restoration": {}}, pytest.param(EVERY, marks=pytest.mark.slow)],
+    ids=["full", "every"],
+)
+def test_views_to_losses_are_one_graph(objectives: dict[str, Any]) -> None:
+    network, batch = with_objectives(stock_network(), **objectives), make_batch(2, 4)
+    generator = torch.Generator().manual_seed(0)
+    views = {name: one.draw_views(batch, generator) for name, one in network.objectives.items()}
+    batches = {need.patches: batch for need in network.needs.values()}
+    # Raises where torch.compile would have to leave the graph.
+    torch._dynamo.reset()
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    assert torch.allclose(compiled(batches, views)[0], network(batches, views)[0])
 
 
 def test_a_step_trains_what_is_not_frozen_and_measuring_changes_nothing() -> None:
