@@ -65,7 +65,7 @@ def test_direction_is_that_of_two_backward_passes(name: str, axes: int, residual
     meta.update({kind: batch}, views, {kind: other}, other_views)
     found = {key: value.grad for key, value in network.named_parameters() if key in exact}
     assert set(found) == {key for key in before if "weigh." in key}
-    assert float(flat(found.values()) @ flat(exact.values())) > 0.99
+    assert float(flat(found.values()) @ flat(exact.values())) > 0.98
     # Nothing but the weights' networks changed, and these did.
     for key, value in network.state_dict().items():
         assert torch.equal(value, before[key]) == ("weigh." not in key), key
