@@ -1,1 +1,1 @@
-"""What the plugin costs, beside nnU-Net: `python -m benchmarks`, and `python -m benchmarks.gpu` where there is a GPU."""
+"""What the plugin costs compared with nnU-Net: `python -m benchmarks`, and `python -m benchmarks.gpu` where there is a GPU."""

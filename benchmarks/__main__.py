@@ -1,4 +1,4 @@
-"""One command, one table: what the plugin costs beside nnU-Net's own step, loader, memory and start."""
+"""One command, one table: what the plugin costs compared with nnU-Net's own step, loader, memory and start."""
 
 import argparse
 import tempfile
@@ -31,7 +31,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("-o", type=Path, metavar="FILE", help="for the table, beside the terminal")
+    parser.add_argument("-o", type=Path, metavar="FILE", help="file for the table, in addition to the terminal")
     return parser
 
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> str:
 
 def measure(problem: Problem, args: argparse.Namespace) -> list[Row]:
     """Rows of all parts asked for."""
-    from benchmarks.communication import reckon_communication
+    from benchmarks.communication import estimate_communication
     from benchmarks.finetuning import measure_finetuning
     from benchmarks.growth import measure_growth
     from benchmarks.loaders import measure_loaders
@@ -77,7 +77,7 @@ def measure(problem: Problem, args: argparse.Namespace) -> list[Row]:
         "finetuning": lambda: measure_finetuning(problem),
         "variants": lambda: [row for kind in residual for row in measure_variants(problem, kind)],
         "scaling": lambda: measure_scaling(problem),
-        "communication": lambda: [row for kind in residual for row in reckon_communication(problem, kind)],
+        "communication": lambda: [row for kind in residual for row in estimate_communication(problem, kind)],
     }
     return [row for part in PARTS if part in args.parts for row in parts[part]()]
 

@@ -1,4 +1,4 @@
-"""What processes send each other in a step, reckoned from the sizes of the network and of what is gathered."""
+"""What processes send each other in a step, estimated from the sizes of the network and of what is gathered."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ SINGLE = 4
 RATE = 25e9
 
 
-def reckon_communication(problem: Problem, residual: bool) -> list[Row]:
+def estimate_communication(problem: Problem, residual: bool) -> list[Row]:
     """A row for each number of processes, of one patch each."""
     from nnssl_plugin.objectives.contrastive import CrossModalContrast
     from nnssl_plugin.objectives.local_contrastive import LocalContrast
@@ -35,7 +35,7 @@ def reckon_communication(problem: Problem, residual: bool) -> list[Row]:
             f"{count * embeddings / 1e6:.2f} MB; local contrast {count * places / 1e6:.0f} MB, a matrix of "
             f"{similarities / 1e9:.2f} GB"
         )
-        rows.append(Row(f"communication, {kind}, reckoned", f"{count} GPUs", value))
+        rows.append(Row(f"communication, {kind}, estimated", f"{count} GPUs", value))
     return rows
 
 

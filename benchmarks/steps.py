@@ -1,4 +1,4 @@
-"""A step of every recipe beside nnU-Net's supervised one; with it memory on a GPU, and what a checkpoint takes."""
+"""A step of every recipe compared with nnU-Net's supervised one; with it memory on a GPU, and what a checkpoint takes."""
 
 import gc
 import os

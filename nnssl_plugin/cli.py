@@ -20,7 +20,7 @@ COMMANDS = {
     "import-nnssl": "adapt a checkpoint of MIC-DKFZ's nnssl in the same way",
     "show": "print what is recorded in a checkpoint or weights file",
     "card": "write weights with a model card into a folder to share, or to the Hugging Face Hub",
-    "probe": "evaluate frozen features of checkpoints on classes and labels, beside an untrained network",
+    "probe": "evaluate frozen features of checkpoints on classes and labels, compared with an untrained network",
     "pseudo-label": "label the cases of a data set with trained models, as a data set of its own, for self-training",
     "classify": "predict classes of a folder of images with networks of SSLClassifyTrainer",
     "zeroshot": "score findings in a folder of images by text prompts, after pre-training on reports",

@@ -35,7 +35,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("-tr", default="SSLPretrainTrainer", help="trainer; default: %(default)s")
     parser.add_argument("-p", default="nnUNetPlans", help="plans; default: %(default)s")
     parser.add_argument("-pretrained_weights", help="to start from")
-    parser.add_argument("--c", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--c", action="store_true", help="continue from the last checkpoint")
     parser.add_argument("-device", default="cuda", choices=("cuda", "cpu"), help="NCCL or Gloo; default: %(default)s")
     return parser
 

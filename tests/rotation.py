@@ -55,7 +55,7 @@ class Rotation(Objective):
         return Views({"turned": turned[turn, torch.arange(len(images), device=images.device)]}, {"turn": turn})
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
-        """Cross-entropy; accuracy beside chance, which the curves then show."""
+        """Cross-entropy; accuracy with chance, which the curves then show."""
         pooled = features["turned"].encoder[-1].flatten(2).mean(dim=2)
         logits, turn = self.classifier(pooled).float(), views.targets["turn"]
         loss = F.cross_entropy(logits, turn)

@@ -58,7 +58,7 @@ def test_another_table_is_another_conversion(source: Path, raw: Path) -> None:
     ("text", "options", "message"),
     [
         (TABLE, ("--columns", "grad"), r"expected grad \(is it grade\?\)"),
-        (TABLE.replace(",", ";"), ("--columns", "grade"), "divided by semicolons"),
+        (TABLE.replace(",", ";"), ("--columns", "grade"), "separator is the semicolon"),
         (TABLE, (), "needs --columns or --group"),
         (TABLE.replace("b,g1,3", "a,g1,3"), ("--columns", "grade"), "case a is listed before with other values"),
         (TABLE.replace("3", "2"), ("--columns", "grade"), "'grade' has one value only"),

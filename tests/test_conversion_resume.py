@@ -53,7 +53,7 @@ def test_a_killed_conversion_is_gone_on_with(
     assert not (raw / "Dataset501_BraTS2023").exists()
 
     assert run_convert(*arguments) == 0
-    assert "going on with the interrupted conversion" in capsys.readouterr().out
+    assert "continuing the interrupted conversion" in capsys.readouterr().out
     assert [path.name for path in raw.iterdir()] == ["Dataset501_BraTS2023"]
     resumed = raw / "Dataset501_BraTS2023"
     assert len(dataset_json(resumed)["nnssl_plugin"]["cases"]) == 150

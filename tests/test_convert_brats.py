@@ -384,7 +384,7 @@ def test_what_fails_in_between_leaves_the_old_data_set_and_is_gone_on_with(
         ImageFile, "load", lambda scan, load=ImageFile.load: loaded.append(scan.path.name) or load(scan)
     )
     assert run_convert("brats", "-i", source, "-d", 502, "--overwrite") == 0
-    assert "going on with the interrupted conversion" in capsys.readouterr().out
+    assert "continuing the interrupted conversion" in capsys.readouterr().out
     assert {name.split("-t")[0] for name in loaded} == {"BraTS-GLI-00001-000"}
     assert names_in(raw) == ["Dataset502_BraTS2023Unlabelled"]
     folder = raw / "Dataset502_BraTS2023Unlabelled"

@@ -129,7 +129,7 @@ def test_command_writes_tables_and_a_page(tmp_path: Path, table: Path, capsys: p
         ("case,grade,grade=2,grade=3\nc0,2,much,0.1\n", "must be numbers"),
         ("case,grade,grade=2,grade=3\nc0,2,0.5,0.5\nc0,2,0.5,0.5\n", "is listed twice"),
         ("case,grade,grade=2,grade=3\nc77,2,0.5,0.5\n", "are not in"),
-        ("case,grade,grade=2,grade=4\nc0,2,0.5,0.5\nc1,2,0.5,0.5\n", "the class '3', which nobody predicts"),
+        ("case,grade,grade=2,grade=4\nc0,2,0.5,0.5\nc1,2,0.5,0.5\n", "the class '3', which no file predicts"),
         ("case,grade,grade=2,grade=3\nc0,2,0.5,0.5\nc2,2,0.5,0.5\n", "fewer than two classes"),
         ("case,gade,gade=2,gade=3\nc0,2,0.5,0.5\n", "has no column gade"),
     ],

@@ -253,7 +253,7 @@ def test_plans_and_checkpoints_of_an_earlier_version_keep_their_optimizer(folder
     state = content["optimizer_state"]
     state["param_groups"] = [{**state["param_groups"][0], "params": list(state["state"])}]
     torch.save(content, file)
-    with pytest.raises(InputError, match=r"optimiser of another version of the plugin .*go on with that version"):
+    with pytest.raises(InputError, match=r"optimiser of another version of the plugin .*use that version"):
         maybe_load_checkpoint(trainer("SSLFinetuneTrainer", resume=True), True, False)
 
 

@@ -255,7 +255,7 @@ def test_command_says_what_will_run(planned: Path, capsys: pytest.CaptureFixture
     # One view of two patches of the plans' own size, decoder included: a supervised step.
     memory = re.search(
         r"3d_fullres: 2 patches of 64 x 64 x 64 voxels a step, at 1\.00 times the cost of a supervised step of these plans; "
-        r"about (\S+) GB .* reckons (\S+) GB",
+        r"about (\S+) GB .* estimates (\S+) GB",
         printed,
     )
     assert memory is not None
@@ -277,7 +277,7 @@ def test_command_says_what_will_run(planned: Path, capsys: pytest.CaptureFixture
     # Half of the step for a patch of the plans' size, half for small ones that are not decoded.
     memory = re.search(
         r"3d_fullres: 1 patch of 64 x 64 x 64 voxels and (\d) patches of (\d+) x .* of different patients a step, "
-        r"at (\S+) times .* about (\S+) GB .* reckons (\S+) GB",
+        r"at (\S+) times .* about (\S+) GB .* estimates (\S+) GB",
         printed,
     )
     assert memory is not None

@@ -229,10 +229,10 @@ def test_labels_table_and_mark(folder: Path, capsys: pytest.CaptureFixture[str])
     for channel in range(4):
         shutil.copy(unlabelled / f"case10_{channel:04d}.nii.gz", unlabelled / f"case13_{channel:04d}.nii.gz")
     assert pseudo_label(folds) == 2
-    assert "was made otherwise" in capsys.readouterr().err
+    assert "was made with other settings or models" in capsys.readouterr().err
     # Other models: never silently another data set under the same name.
     assert pseudo_label(folds[:1]) == 2
-    assert "was made otherwise" in capsys.readouterr().err
+    assert "was made with other settings or models" in capsys.readouterr().err
     (folder / "nnUNet_preprocessed" / PSEUDO).mkdir()
     assert pseudo_label(folds[:1], "--overwrite") == 0
     assert "no agreement to record" in capsys.readouterr().out

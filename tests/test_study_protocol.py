@@ -66,7 +66,7 @@ def test_training_patients_may_be_named(commands: Commands) -> None:
             "[case5]",
             r"tiny\.yaml, line 8: patients\.test\.0: no patient 'case5'; the nearest there is 'case0\d'",
         ),
-        ("[case04]", "[case00, case01, case02, case03, case04]", "line 6: patients: .*nobody is left to train on"),
+        ("[case04]", "[case00, case01, case02, case03, case04]", "line 6: patients: .*no patient is left to train on"),
         ("set: [finetuning.epochs=2]", "budgets: [300]", "plans of .*: 300 steps are not whole epochs of 250 steps"),
     ],
 )

@@ -88,7 +88,7 @@ def test_a_checkpoint_is_taken_as_weights_shown_and_exported_but_not_continued(
     assert "nnU-Net loads the weights" in capsys.readouterr().out
     trainer = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU)
     with pytest.raises(
-        InputError, match=r"made by 0\.2\.0.*go on with that version, or pre-train again.*-pretrained_weights.*export"
+        InputError, match=r"made by 0\.2\.0.*use that version, or pre-train again.*-pretrained_weights.*export"
     ):
         trainer.load_checkpoint(str(old))
     # Its record does not say from which weights it started.

@@ -186,7 +186,7 @@ def test_files_that_change_between_check_and_writing(raw: Path, tmp_path: Path, 
     assert "could not be written" in error
     assert "run the same command again" in error
     assert main(arguments) == 0
-    assert "going on with the interrupted conversion" in capsys.readouterr().out
+    assert "continuing the interrupted conversion" in capsys.readouterr().out
 
 
 def test_a_description_that_does_not_fit(raw: Path, tmp_path: Path, capsys) -> None:

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the folder, and upload it if asked."""
     if not args.license:
         raise InputError(
-            "--license is needed: who may use the weights, and how, is for those who own the data to say; for example --license cc-by-4.0"
+            "--license is needed: the owners of the data decide who may use the weights, and how; for example --license cc-by-4.0"
         )
     if args.o.exists():
         raise InputError(f"-o {args.o} exists; name another folder, or remove it")

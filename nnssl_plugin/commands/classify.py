@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="CSV file for the predictions; a JSON file is written beside it",
+        help="CSV file for the predictions; a JSON file of the same name is also written",
     )
     parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS")
     parser.add_argument("-c", required=True, metavar="CONFIGURATION")
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--maps",
         type=Path,
         metavar="FOLDER",
-        help="also write what the network looked at: attention and Grad-CAM as NIfTI, and a page",
+        help="also write attention and Grad-CAM maps as NIfTI, and a page",
     )
 
 

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         for ending, text in (("csv", whole.csv()), ("md", whole.markdown()), ("tex", whole.latex())):
             write_text(args.o.with_suffix(f".{ending}"), text)
         write_text(args.o.with_suffix(".html"), comparison_page(compared, cases))
-        print(f"\nwritten: {args.o}, with .csv, .md, .tex and .html beside it")
+        print(f"\nwritten: {args.o}, also as .csv, .md, .tex and .html")
     return 0
 
 
@@ -77,5 +77,5 @@ def _classes(args: argparse.Namespace) -> int:
         for ending, text in texts.items():
             write_text(args.o.with_suffix(f".{ending}"), text)
         write_text(args.o.with_suffix(".html"), class_comparison_page(compared))
-        print(f"\nwritten: {args.o}, with .csv, .md, .tex and .html beside it")
+        print(f"\nwritten: {args.o}, also as .csv, .md, .tex and .html")
     return 0

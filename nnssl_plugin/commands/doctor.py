@@ -19,5 +19,5 @@ def run(args: argparse.Namespace) -> int:
         if finding.mend and finding.state != "ok":
             print(f"{'':7}  {'':{width}}  → {finding.mend}")
     wrong = sum(finding.state == "wrong" for finding in findings)
-    print(f"\n{wrong} of {len(findings)} things are wrong" if wrong else "\nnothing is wrong")
+    print(f"\n{wrong} of {len(findings)} checks found a problem" if wrong else "\nnothing is wrong")
     return 1 if wrong else 0

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "-o",
             type=Path,
             metavar="JSON",
-            help=f"result file (default: PREDICTIONS/{name}.json); tables and a page are written beside it",
+            help=f"result file (default: PREDICTIONS/{name}.json); tables and a page go to the same folder",
         )
     classes = evaluations.add_parser("classes", help=CLASSES, description=CLASSES)
     classes.add_argument(
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="class whose F1 is reported (default: the rarest class)",
     )
     classes.add_argument(
-        "-o", type=Path, metavar="JSON", help="result file (default: classes.json beside the first file)"
+        "-o", type=Path, metavar="JSON", help="result file (default: classes.json in the folder of the first file)"
     )
 
 
@@ -145,6 +145,6 @@ def _print(results: dict[str, Any]) -> None:
         print(line)
     print(f"{results['scored']} of {results['expected']} expected cases scored")
     if results["problems"]:
-        print(f"{len(results['problems'])} problems; cases with a problem are in no mean:", file=sys.stderr)
+        print(f"{len(results['problems'])} problems; cases with a problem are left out of all means:", file=sys.stderr)
         for problem in results["problems"]:
             print(f"  {problem}", file=sys.stderr)

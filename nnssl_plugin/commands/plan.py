@@ -144,7 +144,7 @@ def _print_pretraining(copy: dict[str, Any], folder: Path) -> list[str]:
         first, *notes = describe_budget(budget, settings)
         ours, supervised = budget.gigabytes
         print(
-            f"  {name}: {first}; about {ours:.1f} GB of feature maps in mixed precision, where nnU-Net reckons "
+            f"  {name}: {first}; about {ours:.1f} GB of feature maps in mixed precision, where nnU-Net estimates "
             f"{supervised:.1f} GB for the supervised step"
         )
         for note in notes:

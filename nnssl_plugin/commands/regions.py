@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--report",
         type=Path,
         metavar="FILE",
-        help="text, UTF-8; default: reportsTr/CASE.txt beside the folder, where convert reports puts it",
+        help="text, UTF-8; default: reportsTr/CASE.txt next to the folder, where convert reports puts it",
     )
     parser.add_argument("-o", type=Path, required=True, metavar="FOLDER", help="maps and regions.html")
     parser.add_argument("-device", default="cuda", choices=("cuda", "cpu", "mps"), help="default: %(default)s")

@@ -21,7 +21,7 @@ class Case:
         patient: whose it is.
         images: modality → scan in channel order, without those the case lacks.
         label: its segmentation.
-        patient_known: whether somebody said whose it is; if not, it counts as a patient of its own.
+        patient_known: whether somebody said whose it is; if not, it counts as a separate patient.
         about: what else is known of it, like its tumour grade: column → text.
         files: that are no images, like its report: name → file.
     """

@@ -43,7 +43,7 @@ def _name_problems(name: str) -> list[str]:
     if name.startswith("."):
         found.append("its name begins with a dot, as those of hidden files do")
     if name.lower().endswith("_seg"):
-        found.append("its name ends in _seg, by which nnU-Net knows segmentations: it would lose the case")
+        found.append("its name ends in _seg, which nnU-Net takes for a segmentation: it would ignore the case")
     if (length := len(name.encode("utf-8", "surrogateescape"))) > LONGEST:
         found.append(f"its name has {length} bytes, more than the {LONGEST} that leave room for endings")
     return [f"{problem}; rename it" for problem in found]

@@ -1,4 +1,4 @@
-"""What the DICOM headers of CHAOS say beside its folders."""
+"""What the DICOM headers of CHAOS say in addition to its folders."""
 
 from collections.abc import Sequence
 

@@ -83,11 +83,11 @@ def convert_cases(found: Findings, options: ConversionOptions) -> int:
     except OSError as error:
         raise InputError(f"nnUNet_raw={raw}: nothing can be written there ({error})") from None
     lock = place.with_suffix(".lock")
-    busy = f"another conversion to id {options.dataset_id} is running ({lock} is locked): wait until it has ended"
+    busy = f"another conversion to id {options.dataset_id} is running ({lock} is locked): wait until it has finished"
     with locked_file(lock, busy):
         work = WorkFolder(place, settings)
         if work.resumed:
-            print(f"going on with the interrupted conversion in {work.path}")
+            print(f"continuing the interrupted conversion in {work.path}")
         try:
             return _convert(found, options, names, conversion, work)
         except InputError:

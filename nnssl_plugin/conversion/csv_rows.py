@@ -42,6 +42,6 @@ def _without_control(lines: Iterator[str], table: Path) -> Iterator[str]:
 
 def _advice(missing: Sequence[str], columns: Sequence[str]) -> str:
     if len(columns) == 1 and ";" in columns[0]:
-        return ". It is divided by semicolons: save it with commas"
+        return ". Its separator is the semicolon: save it with commas"
     nearest = [found[0] for column in missing if (found := difflib.get_close_matches(column, columns, n=1))]
     return f" (is it {', '.join(nearest)}?)" if nearest else ""

@@ -72,7 +72,7 @@ def cases_by_patterns(
         for role, match in matches.items():
             if not match["case"]:
                 nameless[inside] = [
-                    f"it matches {patterns[role]!r}, but its * stands for nothing: no case name is left"
+                    f"it matches {patterns[role]!r}, but its * matches nothing, so there is no case name"
                 ]
                 continue
             if role == COLOUR and not is_series:

@@ -35,7 +35,7 @@ def _leads_upwards(path: Path) -> bool:
 
 
 def _say(error: OSError) -> None:
-    print(f"WARNING: a folder cannot be searched and is passed over: {error}", file=sys.stderr)
+    print(f"WARNING: a folder cannot be searched and is skipped: {error}", file=sys.stderr)
 
 
 def _is_wanted(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Tumour grades that BraTS gives beside its images: folders HGG and LGG, and `name_mapping*.csv`."""
+"""Tumour grades that come with BraTS: folders HGG and LGG, and `name_mapping*.csv`."""
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence

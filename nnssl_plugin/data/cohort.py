@@ -127,7 +127,7 @@ def _check_preprocessed_alike(folder: Path, plans: dict[str, Any], data_identifi
             for key, value in wanted.items()
             if described[0][key] != value
         )
-        raise InputError(f"{folder.name} was preprocessed otherwise than these plans say ({differing}): {advice}")
+        raise InputError(f"{folder.name} was preprocessed differently from these plans ({differing}): {advice}")
     return dict(read_json(folder / "dataset.json"))
 
 

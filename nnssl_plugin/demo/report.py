@@ -39,7 +39,7 @@ from nnssl_plugin.study.record import FINAL, read_record
 from nnssl_plugin.study.study_folder import folder_of_run, read_study
 
 CAVEAT = (
-    "A handful of synthetic cases and minutes of one computer prove that the chain works, not that pre-training helps: "
+    "A few synthetic cases and minutes of computing show that the chain works, not that pre-training helps: "
     "with one seed, differences like these can be chance. Nothing here was chosen by looking at the test cases."
 )
 TITLES = ("pre-trained", "from scratch")
@@ -145,7 +145,7 @@ def _test_cases(folder: Path, result: Mapping[str, Any], compared: Mapping[str, 
         f"The first {len(names)} test cases",
         picture(
             show_segmentations(cases, result["regions"], BACKGROUND),
-            f"By name, not by result: modalities, and outlines on {BACKGROUND}, in the axial slice with most tumour.",
+            f"The first test cases in the order of their names: modalities, and outlines on {BACKGROUND}, in the axial slice with most tumour.",
         ),
     )
 

@@ -90,7 +90,7 @@ def _column(
         {case for one in read for case in one.probabilities if column in truth.classes[case]},
     )
     if unknown := sorted({truth.classes[case][column] for case in cases} - set(names)):
-        raise InputError(f"{table}: {column} has the class {unknown[0]!r}, which nobody predicts ({', '.join(names)})")
+        raise InputError(f"{table}: {column} has the class {unknown[0]!r}, which no file predicts ({', '.join(names)})")
     indices = {case: names.index(truth.classes[case][column]) for case in cases}
     classes = np.array([indices[case] for case in cases], dtype=np.int64)
     if len(set(classes.tolist())) < 2:

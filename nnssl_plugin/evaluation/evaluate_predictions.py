@@ -74,7 +74,7 @@ def _convention(
     if path is None:
         names = "|".join(named)
         raise InputError(
-            "no dataset.json beside the predictions or in their model's folder says what the labels mean; name "
+            "no dataset.json with the predictions or in their model's folder says what the labels mean; name "
             f"{f'the convention with --convention {names} or ' if names else 'it with '}--dataset-json FILE"
         )
     return regions.READERS[evaluation](dataset_json, str(path))

@@ -115,6 +115,6 @@ def _refuse_taught_on_validation(
         if teacher["dataset"] == labelled and seen:
             raise InputError(
                 f"{dataset} was labelled by {teacher['model']}, fold {teacher['fold']}, which was trained on {len(seen)} "
-                f"validation cases of this fold ({', '.join(seen[:3])}): its labels carry what they show. Make pseudo-labels "
+                f"validation cases of this fold ({', '.join(seen[:3])}): its labels contain information about these cases. Make pseudo-labels "
                 "with models of this fold"
             )

@@ -150,7 +150,7 @@ class SupervisedTrainer(ScheduledTrainer, ABC):
             super().load_checkpoint(filename_or_checkpoint)
         except ValueError as error:
             raise InputError(
-                f"{filename_or_checkpoint} holds the optimiser of another version of the plugin ({error}): go on with that "
+                f"{filename_or_checkpoint} holds the optimiser of another version of the plugin ({error}): use that "
                 "version, or train again from the start (without --c)"
             ) from error
         self.resumed = True

@@ -1,4 +1,4 @@
-"""How far a histogram alone gets in SLeM: the yardstick of its shortcut (methods.md 1, ours)."""
+"""How far a histogram alone gets in SLeM: the baseline for its shortcut (methods.md 1, ours)."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Measures that take many batches at once, beside the objectives they belong to."""
+"""Measures over many batches at once, by objective."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol

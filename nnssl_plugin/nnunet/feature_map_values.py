@@ -10,7 +10,7 @@ FeatureMaps = Callable[[Sequence[int], bool], float]
 
 
 def feature_map_values(configuration: ConfigurationManager, channels: int) -> FeatureMaps:
-    """How many values the feature maps of the plans' network have, by which nnU-Net's planner reckons time and memory."""
+    """How many values the feature maps of the plans' network have, by which nnU-Net's planner estimates time and memory."""
     # On the meta device nothing is allocated.
     with torch.device("meta"):
         network: Any = get_network_from_plans(

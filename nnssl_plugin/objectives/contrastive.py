@@ -73,7 +73,7 @@ class CrossModalContrast(Objective):
         return embed_patches(self.projection, features)
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
-        """InfoNCE; alignment, uniformity and cross-modal retrieval beside chance."""
+        """InfoNCE; alignment, uniformity and cross-modal retrieval with chance."""
         first, second = (features[name] for name in ("source", "target"))
         return contrast_patients(
             (first, second), batch.patient, views.targets["valid"], self.projection, self.loss, self.reducer

@@ -85,7 +85,7 @@ class FrameContrast(Objective):
         return embed_patches(self.projection, features)
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
-        """NT-Xent; alignment, uniformity and retrieval of the other mixture beside chance."""
+        """NT-Xent; alignment, uniformity and retrieval of the other mixture with chance."""
         both = (features["first"], features["second"])
         valid = torch.ones_like(batch.patient, dtype=torch.bool)
         return contrast_patients(both, batch.patient, valid, self.projection, self.loss, self.reducer)

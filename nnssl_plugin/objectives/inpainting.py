@@ -54,7 +54,7 @@ class Inpainting(Objective):
         return restored
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
-        """Weighted squared error, each patch counting the same; that of hidden voxels beside that of predicting the mean."""
+        """Weighted squared error, each patch counting the same; that of hidden voxels, with that of predicting the mean."""
         images = batch.images["clean"]
         scored = batch.foreground & batch.present.view(*batch.present.shape, *[1] * (images.ndim - 2))
         visible = views.targets["visible"]

@@ -69,7 +69,7 @@ class JiGen(Objective):
         return Views({"shuffled": join_tiles(shuffled, self.grid, batch.patch_size)}, {"label": label})
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
-        """Cross-entropy over the permutations; accuracy beside chance."""
+        """Cross-entropy over the permutations; accuracy with chance."""
         logits = self.classifier(self.pool(features["shuffled"].encoder[-1]).flatten(1)).float()
         label = views.targets["label"]
         loss = F.cross_entropy(logits, label)

@@ -127,7 +127,7 @@ class LocalContrast(Objective):
         return torch.cat([gather_rows(self.representations(stage, places).detach()) for stage in stages]).flatten(0, 1)
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
-        """InfoNCE over places; how often a place finds itself in the other view, beside chance."""
+        """InfoNCE over places; how often a place finds itself in the other view, with chance."""
         losses, hits, chances = [], [], []
         weighted: list[WeightedPairs] = []
         patient = gather_rows(batch.patient)

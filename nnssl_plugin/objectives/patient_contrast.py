@@ -31,7 +31,7 @@ def contrast_patients(
     info_nce: PatientInfoNCE,
     reducer: PairReducer,
 ) -> ObjectiveResult:
-    """InfoNCE over patients, gathered over processes; alignment, uniformity and retrieval beside chance.
+    """InfoNCE over patients, gathered over processes; alignment, uniformity and retrieval with chance.
 
     Args:
         views: features of both.

@@ -77,7 +77,7 @@ class MultimodalPuzzle(Objective):
         return sinkhorn(self.place(cells))
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
-        """Squared error of the tiles put in order beside that of their mean everywhere; share of tiles placed beside chance."""
+        """Squared error of the tiles put in order beside that of their mean everywhere; share of tiles placed with chance."""
         assignment = self.assignment(features)
         ordered, place = views.targets["ordered"].flatten(2).float(), views.targets["place"]
         with torch.autocast(assignment.device.type, enabled=False):

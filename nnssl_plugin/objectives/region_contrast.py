@@ -168,7 +168,7 @@ class RegionContrast(Objective):
         return both / sum(weights)
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
-        """InfoNCE of wholes and of parts, both ways; retrieval by either beside chance, what is selected, temperature."""
+        """InfoNCE of wholes and of parts, both ways; retrieval by either with chance, what is selected, temperature."""
         patient, valid = batch.patient, torch.ones_like(batch.patient, dtype=torch.bool)
 
         def seen(view: str) -> tuple[Parts, Selection]:

@@ -110,7 +110,7 @@ class ReportContrast(Objective):
         return self.loss.scale * images.whole @ texts.whole.T
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
-        """InfoNCE both ways; retrieval both ways beside chance, temperature, uniformity of the images."""
+        """InfoNCE both ways; retrieval both ways with chance, temperature, uniformity of the images."""
         images = gather_rows(self.look(features["image"]).whole)
         texts = gather_rows(self.read(views.targets["tokens"], views.targets["there"]).whole)
         patient, identity = gather_rows(batch.patient), gather_rows(batch.side_data[NAME]["identity"])

@@ -72,7 +72,7 @@ class SimCLR(Objective):
         return embed_patches(self.projection, features)
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
-        """NT-Xent; alignment, uniformity and retrieval of the other crop beside chance."""
+        """NT-Xent; alignment, uniformity and retrieval of the other crop with chance."""
         first, second = (features[name] for name in ("first", "second"))
         valid = torch.ones_like(batch.patient, dtype=torch.bool)
         return contrast_patients((first, second), batch.patient, valid, self.projection, self.loss, self.reducer)

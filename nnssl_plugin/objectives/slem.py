@@ -133,7 +133,7 @@ class SLeM(Objective):
         return logits.masked_fill(~views.targets["possible"], -torch.inf)
 
     def forward(self, features: Mapping[str, Features], views: Views, batch: PretrainingBatch) -> ObjectiveResult:
-        """Cross-entropy over the label space; accuracy, of whole mosaics and of blocks, beside chance."""
+        """Cross-entropy over the label space; accuracy, of whole mosaics and of blocks, with chance."""
         logits = self.logits(features, views)
         label, valid = views.targets["label"], views.targets["valid"].float()
         # Over all patches, as other processes divide by the same number; a case without a label adds nothing.

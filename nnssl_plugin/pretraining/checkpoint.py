@@ -84,6 +84,6 @@ def restore_step(step: PretrainingStep, checkpoint: Mapping[str, Any]) -> None:
     except (RuntimeError, ValueError, TypeError) as error:
         raise InputError(
             f"the heads or the optimiser of this checkpoint are not those of nnssl_plugin {__version__} (it was made by "
-            f"{own.get('version', 'another version')}): go on with that version, or pre-train again. The network itself "
+            f"{own.get('version', 'another version')}): use that version, or pre-train again. The network itself "
             "fits: -pretrained_weights and `nnssl_plugin export` take it"
         ) from error

@@ -50,7 +50,7 @@ class StepBudget:
 
     @property
     def gigabytes(self) -> tuple[float, float]:
-        """Memory of a step and of a supervised one in mixed precision, as nnU-Net's planner reckons it.
+        """Memory of a step and of a supervised one in mixed precision, as nnU-Net's planner estimates it.
 
         Heads are left out: they are small, but for the similarities of local contrast's places, a square of patches times
         `locations` for each stage.

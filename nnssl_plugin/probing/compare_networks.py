@@ -13,7 +13,7 @@ from nnssl_plugin.probing.seen_cases import seen_cases
 
 
 def compare_networks(files: Mapping[str, Path], target: TargetNetwork, make: Callable[[], Probe]) -> dict[str, Any]:
-    """Judge checkpoints beside untrained networks and plain intensities.
+    """Evaluate checkpoints, untrained networks and plain intensities with the same probes.
 
     Args:
         files: name → checkpoint. All of them are checked before any case is looked at.
@@ -71,4 +71,8 @@ def _seen(file: Path, probe: Probe) -> str:
     if count is None:
         return "the file does not say which of the probed cases"
     of = f"{count} of the {len(cases)} probed cases"
-    return f"{of}, with labels: its scores are too good beside others'" if labels and count else f"{of}, without labels"
+    return (
+        f"{of}, with labels: its scores are too high to compare with others'"
+        if labels and count
+        else f"{of}, without labels"
+    )

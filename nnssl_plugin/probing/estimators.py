@@ -1,4 +1,4 @@
-"""The two judges of frozen features: a linear probe and the nearest neighbours."""
+"""The two probes of frozen features: a linear probe and the nearest neighbours."""
 
 import warnings
 from collections.abc import Callable, Mapping

@@ -37,7 +37,7 @@ def probed_regions(dataset_json: Mapping[str, Any], dataset: str) -> dict[str, t
         InputError: the labels are placeholders.
     """
     if is_unlabelled(dataset_json):
-        raise InputError(f"{dataset} is unlabelled: its labels are placeholders, and nothing can be judged by them")
+        raise InputError(f"{dataset} is unlabelled: its labels are placeholders, and nothing can be evaluated on them")
     regions = {name: value for name, value in dataset_json["labels"].items() if name not in ("background", "ignore")}
     return {name: tuple(value) if isinstance(value, list) else (value,) for name, value in regions.items()}
 

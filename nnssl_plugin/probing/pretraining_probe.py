@@ -23,7 +23,7 @@ class PretrainingProbe:
 
     Classes of the columns that `classification.columns` names, and segmentation labels unless they are placeholders. They are
     read here and nowhere else: the run gets neither labels nor scores, and no checkpoint is chosen by them. Judged on the
-    run's own training cases, so that validation cases stay untouched.
+    run's own training cases, so that validation cases stay unseen.
 
     Args:
         plans: of the run.

@@ -78,7 +78,9 @@ class Probe:
         """A row for each task and judge; several features (of seeds) count as further draws."""
         rows = []
         tasks = [*self.columns, *([LABELS] if self.voxels else [])]
-        for task, (judge, fit) in tqdm([(t, p) for t in tasks for p in PROBES.items()], f"judging {name}", leave=False):
+        for task, (judge, fit) in tqdm(
+            [(t, p) for t in tasks for p in PROBES.items()], f"evaluating {name}", leave=False
+        ):
             found: list[Scores] = []
             for one in features:
                 if task in self.columns:
@@ -89,7 +91,7 @@ class Probe:
         return rows
 
     def floor(self) -> list[dict[str, Any]]:
-        """What a judge reaches that looks at nothing: a row for each task."""
+        """The baseline that uses no features: a row for each task."""
         rows = [_row(name, BASELINE, "", majority(column)) for name, column in self.columns.items()]
         return [*rows, _row(LABELS, CHANCE, "", chance(self.voxels))] if self.voxels else rows
 

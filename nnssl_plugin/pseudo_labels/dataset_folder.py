@@ -134,7 +134,9 @@ def is_made_already(final: Path, made_from: Mapping[str, Any], overwrite: bool) 
     file = final / "dataset.json"
     there = read_json(file).get(KEY, {}).get(PSEUDO_LABELLED, {}) if file.is_file() else {}
     if {key: there.get(key) for key in made_from} != dict(made_from):
-        raise InputError(f"{final} exists and was made otherwise: choose another id with -d, or --overwrite it")
+        raise InputError(
+            f"{final} exists and was made with other settings or models: choose another id with -d, or --overwrite it"
+        )
     return True
 
 

@@ -61,7 +61,7 @@ def write_regions_page(shown: Shown, folder: Path) -> Path:
     """Write `regions.html`."""
     explained = paragraph(
         f"The model selects regions of the image without being told where anything is, and compares them with {_other(shown)}. "
-        "Preference: how likely it is to select a position. What a network looks at does not prove that it is there: this is no "
+        "Preference: how likely it is to select a position. Attention does not prove that something is there: it is not a "
         "finding.",
         "soft",
     )
@@ -69,14 +69,14 @@ def write_regions_page(shown: Shown, folder: Path) -> Path:
     parts += [section("Image and regions", *(picture(_figure(view), view.title) for view in shown.views))]
     if shown.words:
         words = paragraph(
-            "A word has the colour and number of the region that it looks at most. A word without colour looks at no region much more "
-            "than at the others, or at one that is not in the picture.",
+            "A word has the colour and number of the region that it attends to most. A word without colour attends to "
+            "all regions about equally, or to one outside the picture.",
             "soft",
         )
         parts.append(section("Report", words, _coloured(shown.words, shown.views[0])))
         parts.append(section("Regions", _regions(shown.words, shown.views[0])))
     maps = [picture(_map(pixels), title, width=380) for title, pixels in shown.overlays]
-    scale = paragraph("Bright: where it looks. Each map has a scale of its own.", "soft")
+    scale = paragraph("Bright: high attention. Each map has its own scale.", "soft")
     parts.append(section("Sentences" if shown.words else "Modalities", scale, columns(*maps)))
     path = folder / "regions.html"
     write_text(path, str(page(f"Regions of {shown.case}", _counted(shown), *parts)))
@@ -116,7 +116,7 @@ def _regions(words: Sequence[Reading], view: View) -> Markup:
         strongest = np.argsort(-attention[:, region])[:4]
         names = ", ".join(dict.fromkeys(words[i].title.strip(".,;:") for i in strongest))
         rows.append([str(number), f"{attention[:, region].mean():.0%}", names])
-    return table(["region", "of the report's attention", "words that look at it most"], rows, numbers=[1])
+    return table(["region", "of the report's attention", "words that attend to it most"], rows, numbers=[1])
 
 
 def _map(pixels: npt.NDArray[np.uint8]) -> Figure:

@@ -1,4 +1,4 @@
-"""Evaluations of classes beside each other, paired by case."""
+"""Comparison of evaluations of classes, paired by case."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

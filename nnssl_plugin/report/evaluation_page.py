@@ -48,7 +48,7 @@ def evaluation_page(
         section("Every case", _strips(results, metrics)),
     ]
     if results["problems"]:
-        problems = f"{len(results['problems'])} problems; cases with a problem are in no mean: "
+        problems = f"{len(results['problems'])} problems; cases with a problem are left out of all means: "
         parts.insert(0, paragraph(problems + "; ".join(results["problems"]), "note"))
     for shown, title in ((worst, "Worst cases by mean Dice"), (best, "Best cases by mean Dice")):
         if shown:

@@ -101,7 +101,7 @@ def _page(folder: Path, title: str, what: str, summary: Mapping[str, Any], pictu
     curves = "Every loss part and measure by epoch, chance dotted"
     shown = [section("Curves", picture(folder / CURVES, curves))] if (folder / CURVES).is_file() else []
     if (folder / PROBE).is_file():
-        about = "Frozen features, judged on labels that the run did not see; no checkpoint is chosen by it. Bars: sd over draws."
+        about = "Frozen features, evaluated on labels that the run did not see; no checkpoint is chosen by it. Bars: sd over draws."
         shown.append(section("Probe", picture(probe_curves(read_json(folder / PROBE)), about)))
     shown += [section(one.title, picture(folder / f"{name}.png", one.caption)) for name, one in pictures.items()]
     return page(

@@ -9,8 +9,8 @@ from nnssl_plugin.report.page import facts, page, paragraph, picture, section, t
 from nnssl_plugin.report.probe_table import probe_tables
 
 CAUTION = (
-    "A probe finds a collapsed or useless run. It does not say which of two sound runs is better to fine-tune: published scores "
-    "of frozen networks rank pre-trainings nearly backwards. Choose by fine-tuning."
+    "A probe finds a collapsed or useless run. It does not say which of two good runs is better to fine-tune: in published results "
+    "the ranking by frozen features is nearly the reverse of that by fine-tuning. Choose by fine-tuning."
 )
 
 
@@ -22,7 +22,7 @@ def probe_page(result: Mapping[str, Any]) -> Markup:
     ]
     for task, one in probe_tables(result).items():
         first = one.header[2]
-        caption = f"{first}: one dot per draw; the line is the mean. Grey: what needs no training."
+        caption = f"{first}: one dot per draw; the line is the mean. Grey: baselines without training."
         parts.append(
             section(
                 task,

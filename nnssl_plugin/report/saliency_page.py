@@ -30,7 +30,7 @@ def write_saliency_page(folder: Path, predictions: Predictions, pictures: Sequen
         where = f". Slice {one.chosen + 1} of {len(one.by_slice)}" if len(one.by_slice) > 1 else ""
         parts.append(section(one.case, picture(_figure(one), said + where)))
     path = folder / "saliency.html"
-    write_text(path, str(page("Where the classifier looked", f"{len(pictures)} cases", *parts)))
+    write_text(path, str(page("Attention of the classifier", f"{len(pictures)} cases", *parts)))
     return path
 
 

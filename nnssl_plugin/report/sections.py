@@ -40,7 +40,7 @@ def dice_section(titles: Sequence[str], compared: Sequence[RegionComparison], no
         table(header, rows, numbers=range(1, 6)),
         paragraph(
             "WT whole tumour, TC tumour core, ET enhancing tumour; a region empty in reference and prediction counts 1 "
-            "(BraTS). The interval is a bootstrap of the mean difference over these cases; it knows one seed only.",
+            "(BraTS). The interval is a bootstrap of the mean difference over these cases; it covers one seed only.",
             "soft",
         ),
         picture(case_scores(titles, compared), "Every test case, joined between the runs; the bars are means.", 640),
@@ -74,7 +74,7 @@ def pretraining_section(validation: Path, logging: Mapping[str, Any], steps_per_
         "Pre-training",
         paragraph(
             "Without any label. Accuracy and retrieval should rise above chance, the error of hidden voxels should fall "
-            "below that of predicting the mean of the patch, which is its chance level; hundreds of steps are a beginning."
+            "below that of predicting the mean of the patch, which is its chance level; some hundred steps are few."
         ),
         picture(pretext_curves(logging, steps_per_epoch), "After each epoch; the dotted line is chance."),
         columns(

@@ -40,7 +40,9 @@ def locked_folder(folder: Path, what: str) -> Iterator[None]:
     if folder.is_dir() and any(folder.iterdir()) and not marker.is_file():
         raise InputError(f"-o {folder} holds files that are not a {what}'s; name a new or empty folder")
     folder.mkdir(parents=True, exist_ok=True)
-    busy = f"another {what}, or what an interrupted one left running, is at work in {folder}; wait until it has ended"
+    busy = (
+        f"another {what}, or what an interrupted one left running, is at work in {folder}; wait until it has finished"
+    )
     with locked_file(marker, busy):
         if is_at_work_in(folder):
             raise InputError(busy)

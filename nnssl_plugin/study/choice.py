@@ -26,7 +26,7 @@ def choose(folder: Path) -> str:
     if study["scored"] != "development":
         who = "test patients" if study["scored"] == "test" else "patients that its file does not declare"
         raise InputError(
-            f"{folder} scored {who}: what is chosen on them has not been tested. Choose on a study whose file has "
+            f"{folder} scored {who}: a choice made on them is not tested on other patients. Choose on a study whose file has "
             "patients: {development: [...], test: [...], scored: development}, then score the test patients once"
         )
     cells = summarise(study, read_results(folder, study["runs"]))

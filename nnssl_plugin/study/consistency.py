@@ -1,4 +1,4 @@
-"""What of a study contradicts itself or spoils its comparisons, as far as its file alone tells."""
+"""What of a study contradicts itself or makes its comparisons invalid, as far as its file alone tells."""
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping

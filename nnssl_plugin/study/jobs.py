@@ -82,7 +82,7 @@ class Jobs:
             raise InputError(f"--job: {error}") from None
 
     def do(self, name: str, action: Callable[[], None], display: Display, error_of: Callable[[], str]) -> None:
-        """Have a job do `action`, and wait until it has ended; an exception of `display` cancels it.
+        """Have a job do `action`, and wait until it has finished; an exception of `display` cancels it.
 
         Args:
             name: of the job.

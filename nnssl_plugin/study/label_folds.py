@@ -155,7 +155,9 @@ def _declared(file: StudyFile, splits: Splits) -> StudyFolds:
     named = None if patients.training is None else set(patients.training)
     training = [case for case in splits.cases if case not in held_out and (named is None or of_case[case] in named)]
     if not training:
-        raise file.error((("patients",), "development and test patients are all there are; nobody is left to train on"))
+        raise file.error(
+            (("patients",), "development and test patients are all there are; no patient is left to train on")
+        )
     folds, base = StudyFolds(), file.study.folds[0]
     index = splits.found_or_appended(training, held_out, {"pre-training of a study": file.study.name})
     folds.pretraining[base] = splits.fold(index, base)

@@ -44,7 +44,7 @@ class OneRun:
         """
         lock = self.places.study / "runs" / f"{self.run.name}.lock"
         device = self.device or given_device()
-        with locked_file(lock, f"another process is at work on {self.run.name}; wait until it has ended"):
+        with locked_file(lock, f"another process is at work on {self.run.name}; wait until it has finished"):
             execute(self.run, self.plans_hash, self.weights, self.places, device, display or LiveLine())
 
 

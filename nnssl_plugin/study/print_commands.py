@@ -24,7 +24,7 @@ def print_commands(file: Path, folder: Path, slots: Sequence[Device | None]) -> 
         prepare(runs)
     finished = runs.finished()
     print(
-        f"# {runs.study.name}: {len(runs.runs) - len(finished)} of {len(runs.runs)} runs. Each can be started again, and goes on."
+        f"# {runs.study.name}: {len(runs.runs) - len(finished)} of {len(runs.runs)} runs. Each can be started again and then continues."
     )
     for run in runs.runs:
         if run.name not in finished:

@@ -80,7 +80,7 @@ def check_record(record: Record | None, made_with: dict[str, Any], name: str, fo
 
 
 def weights_hash(path: Path) -> str:
-    """SHA-256 of a checkpoint, reckoned once while the file does not change."""
+    """SHA-256 of a checkpoint, computed once while the file does not change."""
     return _hash_of_state(path, path.stat().st_mtime_ns)
 
 

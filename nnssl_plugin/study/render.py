@@ -49,7 +49,7 @@ def render(folder: Path) -> str:
     shown = [short_table(cells).text() if cells else "no run has been scored yet"]
     shown += [content.text() for name, content in tables.items() if name != "results" and content.rows]
     shown.append(
-        f"report: {folder / REPORT}; beside it results.csv, .json, .md, .tex, labels_needed.* and steps_needed.*"
+        f"report: {folder / REPORT}; in the same folder results.csv, .json, .md, .tex, labels_needed.* and steps_needed.*"
     )
     return "\n\n".join(shown)
 

@@ -16,7 +16,7 @@ class StudyFile:
 
     Raises:
         InputError: it cannot be read, an entry is unknown (the message names the nearest), of another type, contradicts
-            another or spoils the comparison.
+            another or makes the comparison invalid.
     """
 
     def __init__(self, path: Path) -> None:

@@ -102,7 +102,7 @@ def _results(cells: Sequence[Cell], whole: Table) -> Markup:
     if 0 < fewest < FEWEST_DRAWS:
         notes.append(
             f"Of fewer than {FEWEST_DRAWS} draws (here {fewest}) the interval is too narrow, and there is no p-value: read "
-            "the difference of each draw beside it."
+            "the difference of each draw instead."
         )
     if pretrainings == 1:
         notes.append(

@@ -1,4 +1,4 @@
-"""The report of a case: a text file beside its images."""
+"""The report of a case: a text file next to its images."""
 
 import unicodedata
 from pathlib import Path

@@ -28,7 +28,7 @@ class PretextLogger(LocalLogger):
         super().log(key, value, epoch)
 
     def plot_progress_png(self, output_folder: str) -> None:
-        """Curves of every loss part and metric, without augmentation and in training; chance is dotted beside them."""
+        """Curves of every loss part and metric, without augmentation and in training; chance is the dotted line."""
         log = self.my_fantastic_logging
         figures = {"loss": {"without augmentation": log["val_losses"], "training": log["train_losses"]}}
         for name in [
