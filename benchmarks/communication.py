@@ -29,10 +29,11 @@ def estimate_communication(problem: Problem, residual: bool) -> list[Row]:
     rows = []
     for count in PROCESSES:
         ring = 2 * (count - 1) / count * gradients
-        similarities = SINGLE * (count * local.locations) ** 2
+        others = count * min(local.locations, max(1, local.negatives // count))
+        similarities = 2 * SINGLE * count * local.locations * (local.locations + others)
         value = (
             f"gradients {ring / 1e6:.0f} MB sent by each, {1e3 * ring / RATE:.0f} ms at {RATE / 1e9:.0f} GB/s; contrast "
-            f"{count * embeddings / 1e6:.2f} MB; local contrast {count * places / 1e6:.0f} MB, a matrix of "
+            f"{count * embeddings / 1e6:.2f} MB; local contrast {count * places / 1e6:.0f} MB, similarities of "
             f"{similarities / 1e9:.2f} GB"
         )
         rows.append(Row(f"communication, {kind}, estimated", f"{count} GPUs", value))

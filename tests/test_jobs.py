@@ -1,10 +1,12 @@
 """Runs as jobs: submitit's local executor, and its Slurm executor on a stand-in for Slurm."""
 
 import os
+import signal
 import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 pytest.importorskip("submitit")
@@ -79,10 +81,26 @@ def test_a_failed_job_is_not(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.Mon
     assert (tmp_path / "trace").read_text().split() == ["done"]
 
 
-def test_what_is_interrupted_is_cancelled(jobs: Jobs, tmp_path: Path) -> None:
-    trace = Trace(tmp_path / "trace", ends="waits")
-    with pytest.raises(InterruptedError):
-        do(jobs, trace, Shown(stops_at="running"))
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN], ids=["terminal", "background"])
+def test_what_is_interrupted_is_cancelled(jobs: Jobs, tmp_path: Path, handler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where interrupts are ignored, as by what a script starts in its background; nothing of it goes on."""
+    monkeypatch.setattr(jobs_module, "PATIENCE", 2.0)
+    trace, started = Trace(tmp_path / "trace", ends="waits"), []
+
+    class Stops(Shown):
+        def show(self, text: str | None) -> None:
+            if trace.file.exists():
+                started.extend(psutil.Process().children(recursive=True))
+                raise InterruptedError
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with pytest.raises(InterruptedError):
+            do(jobs, trace, Stops())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(started) >= 2, "submitit's controller, and what it started"
+    assert not [process for process in started if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
     # As if it had never been: the next start submits it anew.
     trace.ends = ""
     do(jobs, trace)

@@ -13,10 +13,10 @@ from tests.batches import make_batch, network_shape, pair
 
 
 def reference(
-    first: Tensor, second: Tensor, patch: list[int], patient: list[int], valid: list[bool], tau: float
+    first: Tensor, second: Tensor, patient: list[int], valid: list[bool], tau: float, of_each: int
 ) -> float:
-    """The definition, place by place."""
-    terms = []
+    """The definition, place by place of two a patch; `of_each` patch of others are negatives."""
+    terms, patch = [], [i // 2 for i in range(len(patient))]
     for one, other in ((first, second), (second, first)):
         for i in range(len(one)):
             if not valid[i]:
@@ -25,36 +25,50 @@ def reference(
             negatives = [
                 math.exp(float(one[i] @ other[j]) / tau)
                 for j in range(len(one))
-                if j != i and valid[j] and (patch[j] == patch[i] or patient[j] != patient[i])
+                if j != i and valid[j] and (patch[j] == patch[i] or (patient[j] != patient[i] and j % 2 < of_each))
             ]
             terms.append(-math.log(positive / (positive + sum(negatives))))
     return sum(terms) / len(terms)
 
 
-def loss_of(first: Tensor, second: Tensor, patch: Tensor, patient: Tensor, valid: Tensor, tau: float) -> Tensor:
-    loss = LocalInfoNCE(tau)
-    return mean_of_pairs(loss(loss.similarity(first, second, patch, patient, valid), valid))
+def loss_of(
+    first: Tensor, second: Tensor, patient: Tensor, valid: Tensor, tau: float, negatives: int = 512
+) -> Tensor:
+    loss = LocalInfoNCE(tau, negatives)
+    return mean_of_pairs(loss(loss.similarity(first, second, patient, valid), valid))
 
 
 @pytest.mark.parametrize("patient", [[0, 0, 1, 1, 2, 2], [0, 0, 0, 0, 1, 1]])
 @pytest.mark.parametrize("valid", [[True] * 6, [True, False, True, True, False, True]])
-def test_value_is_that_of_the_definition(patient: list[int], valid: list[bool]) -> None:
+@pytest.mark.parametrize(("negatives", "of_each"), [(6, 2), (512, 2), (5, 1), (1, 1)])
+def test_value_is_that_of_the_definition(
+    patient: list[int], valid: list[bool], negatives: int, of_each: int
+) -> None:
     generator = torch.Generator().manual_seed(0)
     first, second = (F.normalize(torch.randn(6, 5, generator=generator), dim=1) for _ in range(2))
-    patch = [0, 0, 1, 1, 2, 2]
-    loss = loss_of(first, second, torch.tensor(patch), torch.tensor(patient), torch.tensor(valid), 0.3)
-    assert loss.item() == pytest.approx(reference(first, second, patch, patient, valid, 0.3), rel=1e-5)
+    by_patch = [tensor.unflatten(0, (3, 2)) for tensor in (first, second, torch.tensor(valid))]
+    loss = loss_of(by_patch[0], by_patch[1], torch.tensor(patient[::2]), by_patch[2], 0.3, negatives)
+    assert loss.item() == pytest.approx(reference(first, second, patient, valid, 0.3, of_each), rel=1e-5)
+
+
+def test_similarities_grow_with_the_patches_and_not_with_their_square() -> None:
+    loss = LocalInfoNCE(negatives=32)
+    counts = []
+    for patches in (4, 16):
+        z = F.normalize(torch.randn(patches, 8, 5), dim=2)
+        counts.append(loss.similarity(z, z, torch.arange(patches), torch.ones(patches, 8, dtype=torch.bool)).numel())
+    assert counts[1] == 4 * counts[0] == 2 * 16 * 8 * (8 + 32)
 
 
 def test_nothing_valid_is_zero_and_half_precision_is_scored_in_single() -> None:
-    z = F.normalize(torch.randn(4, 8), dim=1).requires_grad_()
-    index = torch.arange(4)
-    loss = loss_of(z, z, index, index, torch.zeros(4, dtype=torch.bool), 0.2)
+    z = F.normalize(torch.randn(4, 1, 8), dim=2).requires_grad_()
+    patient = torch.arange(4)
+    loss = loss_of(z, z, patient, torch.zeros(4, 1, dtype=torch.bool), 0.2)
     loss.backward()
     assert loss.item() == 0
     assert z.grad is not None
     assert torch.isfinite(z.grad).all()
-    half = loss_of(z.half(), z.half(), index, index, torch.ones(4, dtype=torch.bool), 0.05)
+    half = loss_of(z.half(), z.half(), patient, torch.ones(4, 1, dtype=torch.bool), 0.05)
     assert half.dtype == torch.float32
 
 

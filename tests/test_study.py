@@ -356,11 +356,16 @@ class TestDevices:
         monkeypatch.setenv("nnUNet_def_n_proc", "5")
         assert slots[0].environment()["nnUNet_def_n_proc"] == "5"
 
-    def test_each_gpu_sees_one_run(self) -> None:
+    @pytest.mark.parametrize("visible", ["", "4, GPU-57a,2"])
+    def test_each_gpu_sees_one_run(self, monkeypatch: pytest.MonkeyPatch, visible: str) -> None:
+        """Of the GPUs that the user has left visible, which torch numbers from 0."""
         from nnssl_plugin.runs.device import devices
 
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         slots = devices(["0", "1"], None)
-        assert [slot.environment()["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["0", "1"]
+        assert [slot.environment()["CUDA_VISIBLE_DEVICES"] for slot in slots] == (
+            ["4", "GPU-57a"] if visible else ["0", "1"]
+        )
         assert {slot.name for slot in slots} == {"cuda"}
 
     def test_the_users_trainers_are_found_as_well(self, monkeypatch: pytest.MonkeyPatch) -> None:

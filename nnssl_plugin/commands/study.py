@@ -25,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     devices = parser.add_mutually_exclusive_group()
     devices.add_argument(
-        "--gpus", nargs="+", metavar="GPU", help="GPUs to use, one run at a time on each (default: 0, if there is one)"
+        "--gpus",
+        nargs="+",
+        metavar="GPU",
+        help="GPUs to use, as torch numbers them, one run at a time on each (default: 0, if there is one)",
     )
     devices.add_argument(
         "--parallel",

@@ -37,6 +37,8 @@ class LocalContrastiveSettings:
     """One or two encoder stages, counted from the bottleneck (0) upwards."""
     locations: Annotated[int, Field(ge=2)] = 128
     """Places compared in each patch and stage, at most."""
+    negatives: Annotated[int, Field(ge=1)] = 512
+    """Places of all patches together that each place is compared with beside its own patch's, at most."""
     pairs: Pairs = "cross"
     """Two modalities (`cross`), or one modality twice (`same`), which one-modality data sets can have."""
     weighting: Weighting = "mean"
@@ -47,8 +49,9 @@ class LocalContrast(Objective):
     """Local cross-modal contrast: the same place in two modalities is a positive (ours, methods.md 3).
 
     The views are those of `CrossModalContrast`. At up to `locations` foreground places of each patch, features of an
-    encoder stage → two-layer MLP → unit vector. Every other place of the patch and every place of other patients is a
-    negative, gathered over processes; places of another patch of the same patient are neither, as patches may overlap.
+    encoder stage → two-layer MLP → unit vector. Negatives are every other place of the patch and, gathered over
+    processes, places of other patients, of each patch as many and together up to `negatives`; places of another patch of
+    the same patient are neither, as patches may overlap.
     The mean over the stages in `depths`.
 
     Attributes:
@@ -69,7 +72,7 @@ class LocalContrast(Objective):
         self.stages = self.needs(settings).encoder_stages
         widths = [network.encoder_features[stage] for stage in self.stages]
         self.projections = nn.ModuleList(mlp(width, width, settings.embedding_size) for width in widths)
-        self.loss = LocalInfoNCE(settings.temperature)
+        self.loss = LocalInfoNCE(settings.temperature, settings.negatives)
         self.reducers = nn.ModuleList(PairReducer(width, settings.weighting) for width in widths)
 
     @classmethod
@@ -134,19 +137,19 @@ class LocalContrast(Objective):
         for which, number in enumerate(self.stages):
             stages = [features[name].encoder[number] for name in ("source", "target")]
             places, inside = self.places(tuple(stages[0].shape[2:]), views, batch)
-            first, second = (gather_rows(self.embed(stage, which, places)).flatten(0, 1) for stage in stages)
-            patch = torch.arange(len(patient), device=patient.device).repeat_interleave(places.shape[1])
-            of_patient, valid = patient.repeat_interleave(places.shape[1]), gather_rows(inside).flatten()
-            similarity = self.loss.similarity(first, second, patch, of_patient, valid)
+            first, second = (gather_rows(self.embed(stage, which, places)) for stage in stages)
+            valid = gather_rows(inside)
+            similarity = self.loss.similarity(first, second, patient, valid)
             representations = partial(self.representations_of_all, stages, places)
             loss, pairs = self.reducers[which](self.loss(similarity, valid), representations)
             losses.append(loss)
             weighted += pairs
             with torch.no_grad():
-                found = similarity.argmax(dim=1) == torch.arange(len(similarity), device=similarity.device)
+                forwards = similarity[0]
+                found = forwards.argmax(dim=2) == torch.arange(valid.shape[1], device=valid.device)
                 counted = valid.float()
                 hits.append((found * counted).sum() / counted.sum())
-                chances.append((counted / similarity.isfinite().sum(dim=1)).sum() / counted.sum())
+                chances.append((counted / (forwards > -torch.inf).sum(dim=2)).sum() / counted.sum())
         loss = torch.stack(losses).mean()
         metrics = {"retrieval": torch.stack(hits).mean(), "retrieval_chance": torch.stack(chances).mean()}
         return ObjectiveResult(loss, {"info_nce": loss}, metrics | weight_metrics(weighted), weighted)

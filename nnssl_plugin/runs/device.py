@@ -9,11 +9,12 @@ import psutil
 from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 
 TRAINERS = "nnUNet_extTrainer"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
 class Device:
-    """A GPU, by its number, or a share of the CPU's cores."""
+    """A GPU, as `CUDA_VISIBLE_DEVICES` names it, or a share of the CPU's cores."""
 
     gpu: str | None = None
     cores: tuple[int, ...] = ()
@@ -42,7 +43,7 @@ class Device:
             "TQDM_MININTERVAL": "5",
         }
         if self.gpu is not None:
-            return {**environment, "CUDA_VISIBLE_DEVICES": self.gpu}
+            return {**environment, VISIBLE: self.gpu}
         environment.setdefault("nnUNet_n_proc_DA", str(self.threads))
         # nnU-Net asks torch for as many threads as the machine has cores, whatever is set here; what keeps runs apart is
         # that each stays on its own cores.
@@ -53,11 +54,12 @@ def devices(gpus: Sequence[str] | None, parallel: int | None) -> list[Device]:
     """One per run at a time.
 
     Args:
-        gpus: their numbers; one that is named twice gets two runs.
+        gpus: as torch numbers those that `CUDA_VISIBLE_DEVICES` leaves; one that is named twice gets two runs.
         parallel: number of runs that share the CPU, where no GPU is named.
     """
     if gpus:
-        return [Device(gpu) for gpu in gpus]
+        visible = os.environ.get(VISIBLE, "").split(",")
+        return [Device(visible[int(gpu)].strip() if any(visible) else gpu) for gpu in gpus]
     count = parallel or 1
     cores = usable_cores()
     if count == 1:

@@ -3,7 +3,7 @@
 A parent that has ended no longer names its children, and process groups are not to be had on every system.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -36,6 +36,24 @@ def end_command(mark: str) -> None:
     for process in [process for process, found in _marked() if found == mark]:
         with suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+def process_and_children(identifier: int) -> list[psutil.Process]:
+    """A process and all that it started, as far as they are still running."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(identifier)
+        return [process, *process.children(recursive=True)]
+    return []
+
+
+def end_processes(processes: Iterable[psutil.Process], patience: float = PATIENCE) -> None:
+    """End what of these, and of what they have started meanwhile, has not ended by itself after `patience` seconds."""
+    _, left = psutil.wait_procs(processes, patience)
+    left = list(dict.fromkeys(child for one in left for child in process_and_children(one.pid)))
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, PATIENCE)
 
 
 def _marked() -> Iterator[tuple[psutil.Process, str]]:

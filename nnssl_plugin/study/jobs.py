@@ -14,6 +14,7 @@ from submitit.helpers import Checkpointable
 from nnssl_plugin.errors import InputError, RunError
 from nnssl_plugin.files import read_json, write_json
 from nnssl_plugin.runs.command import Display
+from nnssl_plugin.runs.processes import end_processes, process_and_children
 
 CLUSTERS = ("local", "slurm")
 # How often a job that reached its time limit, and one that vanished without a word (its machine taken back or broken), is
@@ -137,8 +138,7 @@ class Jobs:
         self._remembered(name).unlink(missing_ok=True)
 
     def _cancel(self, job: Any) -> None:
+        running = process_and_children(int(job.job_id)) if self.cluster == "local" else []
         job.cancel(check=False)
-        until = time.monotonic() + PATIENCE
-        # Slurm ends it in its own time.
-        while self.cluster == "local" and not job.done() and time.monotonic() < until:
-            time.sleep(BETWEEN_LOOKS / 10)
+        # Slurm ends it in its own time. Submitit interrupts a local job, and what a script starts in its background ignores that.
+        end_processes(running, PATIENCE)

@@ -9,7 +9,7 @@ import torch
 
 from nnssl_plugin.errors import InputError, RunError
 from nnssl_plugin.runs.command import Display
-from nnssl_plugin.runs.device import Device, usable_cores
+from nnssl_plugin.runs.device import VISIBLE, Device, usable_cores
 from nnssl_plugin.runs.folder import locked_file
 from nnssl_plugin.runs.output import LiveLine
 from nnssl_plugin.study.execute import Places, execute
@@ -51,7 +51,7 @@ class OneRun:
 def given_device() -> Device:
     """The GPUs that this process can see, or else the cores it may use."""
     if torch.cuda.is_available():
-        return Device(os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
+        return Device(os.environ.get(VISIBLE, "0"))
     return Device(cores=tuple(usable_cores()))
 
 
