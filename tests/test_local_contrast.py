@@ -12,9 +12,7 @@ from nnssl_plugin.objectives.pair_losses import mean_of_pairs
 from tests.batches import make_batch, network_shape, pair
 
 
-def reference(
-    first: Tensor, second: Tensor, patient: list[int], valid: list[bool], tau: float, of_each: int
-) -> float:
+def reference(first: Tensor, second: Tensor, patient: list[int], valid: list[bool], tau: float, of_each: int) -> float:
     """The definition, place by place of two a patch; `of_each` patch of others are negatives."""
     terms, patch = [], [i // 2 for i in range(len(patient))]
     for one, other in ((first, second), (second, first)):
@@ -31,9 +29,7 @@ def reference(
     return sum(terms) / len(terms)
 
 
-def loss_of(
-    first: Tensor, second: Tensor, patient: Tensor, valid: Tensor, tau: float, negatives: int = 512
-) -> Tensor:
+def loss_of(first: Tensor, second: Tensor, patient: Tensor, valid: Tensor, tau: float, negatives: int = 512) -> Tensor:
     loss = LocalInfoNCE(tau, negatives)
     return mean_of_pairs(loss(loss.similarity(first, second, patient, valid), valid))
 
@@ -41,9 +37,7 @@ def loss_of(
 @pytest.mark.parametrize("patient", [[0, 0, 1, 1, 2, 2], [0, 0, 0, 0, 1, 1]])
 @pytest.mark.parametrize("valid", [[True] * 6, [True, False, True, True, False, True]])
 @pytest.mark.parametrize(("negatives", "of_each"), [(6, 2), (512, 2), (5, 1), (1, 1)])
-def test_value_is_that_of_the_definition(
-    patient: list[int], valid: list[bool], negatives: int, of_each: int
-) -> None:
+def test_value_is_that_of_the_definition(patient: list[int], valid: list[bool], negatives: int, of_each: int) -> None:
     generator = torch.Generator().manual_seed(0)
     first, second = (F.normalize(torch.randn(6, 5, generator=generator), dim=1) for _ in range(2))
     by_patch = [tensor.unflatten(0, (3, 2)) for tensor in (first, second, torch.tensor(valid))]

@@ -52,8 +52,8 @@ class StepBudget:
     def gigabytes(self) -> tuple[float, float]:
         """Memory of a step and of a supervised one in mixed precision, as nnU-Net's planner estimates it.
 
-        Heads are left out: they are small, but for the similarities of local contrast's places, a square of patches times
-        `locations` for each stage.
+        Heads are left out: they are small, but for the similarities of local contrast's places, in each stage twice
+        patches · `locations` · (`locations` + `negatives`).
         """
         return self.values * BYTES_PER_VALUE / 1e9, self.supervised * BYTES_PER_VALUE / 1e9
 
