@@ -134,8 +134,10 @@ class PatchSampler:
         if stays_in_place(rotation):
             moved = self.augmentation.mirroring(image=data, segmentation=inside)
         elif rotation is not None and self.augmentation.rotation is not None:
-            sample = {"image": data, "segmentation": self._without_rim(inside)}
-            moved = self.augmentation.mirroring(**self.augmentation.rotation.apply(sample, **rotation))
+            # The mask goes with the images: as a segmentation it would be looked up and interpolated once more.
+            both = torch.cat([data, self._without_rim(inside)])
+            moving = self.augmentation.rotation.apply({"image": both}, **rotation)["image"]
+            moved = self.augmentation.mirroring(image=moving[:-1], segmentation=(moving[-1:] >= 0.5).to(inside.dtype))
         else:
             moved = self.augmentation.spatial(image=data, segmentation=self._without_rim(inside))
         return moved["image"], moved["segmentation"]
