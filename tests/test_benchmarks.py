@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from benchmarks import gpu
-from benchmarks.__main__ import main
+from benchmarks.__main__ import arguments, main
+from benchmarks.problem import Problem, folders
 from benchmarks.recipes import DEFAULT, EVERYTHING, LEFT_OUT, SLEM_CONTRAST, looks_at_no_decoder, recipes
 from benchmarks.table import Row, markdown
 from benchmarks.timing import in_turns
@@ -55,3 +56,22 @@ def test_one_command_one_table(tmp_path: Path) -> None:
     parts = {line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")}
     kinds = ("step", "checkpoint", "memory of the process", "start to first step", "network", "AdamW")
     assert parts >= {f"{kind}, plain" for kind in kinds} | {"loader", "denormalisation", "cases", "fine-tuning"}
+
+
+@pytest.mark.slow
+def test_what_a_gpu_is_measured_by_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the CPU; what only a GPU has is left out."""
+    modes: list[str] = []
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+    recipes = [DEFAULT, SLEM_CONTRAST]
+    sizes = ["--patch", "16", "16", "16", "--features", "4", "--repetitions", "1", "--networks", "plain"]
+    args = arguments().parse_args([*sizes, "--cases", "8", "--parts", "steps", "--recipes", *recipes])
+    problem = Problem((16, 16, 16), 2, 4, 4, 6, "cpu", 1, tmp_path)
+    with folders(tmp_path, workers=0):
+        rows = {(row.part, row.what): row.value for row in gpu.everything(problem, args)}
+    assert modes == ["error", "default"] * len(recipes)
+    assert [rows["waits for the GPU in a step", recipe] for recipe in recipes] == ["never"] * len(recipes)
+    for recipe in recipes:
+        assert "times as it is" in rows["step, compiled", recipe]
+    assert {what for part, what in rows if part == "workers that keep up"} == {"nnU-Net's", DEFAULT, "full"}

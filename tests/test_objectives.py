@@ -11,6 +11,7 @@ from nnssl_plugin.objectives.draw import draw_one
 from nnssl_plugin.objectives.objective import Features, Objective, ObjectiveResult
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from tests.batches import make_batch, network_shape
+from tests.nothing_waits import NothingWaits
 
 SETTINGS: dict[str, dict[str, object]] = {
     "local_contrastive": {"depths": [0, 1]},
@@ -126,3 +127,15 @@ def test_a_draw_follows_the_weights() -> None:
     shares = torch.bincount(drawn, minlength=5) / len(drawn)
     torch.testing.assert_close(shares, torch.tensor([0, 0.125, 0.375, 0, 0.5]), atol=0.02, rtol=0)
     assert (shares[[0, 3]] == 0).all()
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_no_objective_waits_for_the_device(name: str) -> None:
+    """From the batch to the gradients, also where modalities and foreground are missing."""
+    objective, batch = build(name, 3), make_batch(3, 3)
+    batch.present[0, 1:] = False
+    batch.foreground[1, :, :8] = False
+    with NothingWaits():
+        result, _ = score(objective, batch)
+        result.loss.backward()
+    assert torch.isfinite(result.loss)
