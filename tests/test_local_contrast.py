@@ -29,7 +29,7 @@ def reference(first: Tensor, second: Tensor, patient: list[int], valid: list[boo
     return sum(terms) / len(terms)
 
 
-def loss_of(first: Tensor, second: Tensor, patient: Tensor, valid: Tensor, tau: float, negatives: int = 512) -> Tensor:
+def loss_of(first: Tensor, second: Tensor, patient: Tensor, valid: Tensor, tau: float, negatives: int = 1024) -> Tensor:
     loss = LocalInfoNCE(tau, negatives)
     return mean_of_pairs(loss(loss.similarity(first, second, patient, valid), valid))
 

@@ -129,7 +129,8 @@ def test_a_draw_follows_the_weights() -> None:
     assert (shares[[0, 3]] == 0).all()
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+# Texts become tokens on the host.
+@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name not in ("report_contrast", "region_contrast")])
 def test_no_objective_waits_for_the_device(name: str) -> None:
     """From the batch to the gradients, also where modalities and foreground are missing."""
     objective, batch = build(name, 3), make_batch(3, 3)

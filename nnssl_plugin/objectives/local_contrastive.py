@@ -37,7 +37,7 @@ class LocalContrastiveSettings:
     """One or two encoder stages, counted from the bottleneck (0) upwards."""
     locations: Annotated[int, Field(ge=2)] = 128
     """Places compared in each patch and stage, at most."""
-    negatives: Annotated[int, Field(ge=1)] = 512
+    negatives: Annotated[int, Field(ge=1)] = 1024
     """Places of all patches together that each place is compared with beside its own patch's, at most."""
     pairs: Pairs = "cross"
     """Two modalities (`cross`), or one modality twice (`same`), which one-modality data sets can have."""

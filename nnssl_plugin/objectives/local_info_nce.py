@@ -17,7 +17,7 @@ class LocalInfoNCE(nn.Module):
             of each patch at least. With all of them the similarities grow with the square of the patches.
     """
 
-    def __init__(self, temperature: float = 0.2, negatives: int = 512) -> None:
+    def __init__(self, temperature: float = 0.2, negatives: int = 1024) -> None:
         super().__init__()
         self.temperature = temperature
         self.negatives = negatives
