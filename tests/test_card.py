@@ -15,7 +15,7 @@ from safetensors.torch import load_file, load_model
 from nnssl_plugin.cli import main
 from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.sharing import card_folder, hub
-from nnssl_plugin.sharing.shared_weights import unique_tensors
+from nnssl_plugin.sharing.shared_weights import shared_checkpoint, unique_tensors
 from tests.synthetic import NAME
 from tests.test_export_command import STEM, export, folder, write_checkpoint  # noqa: F401
 from tests.test_export_topology import build
@@ -232,3 +232,11 @@ def test_the_hub(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert card(checkpoint(folder), "-o", folder / "again", "--license", "mit", "--push", "org/brains") == 2
     assert "name or service not known. The folder" in capsys.readouterr().err
     assert (folder / "again" / "README.md").is_file()
+
+
+@pytest.mark.parametrize("path", ["/secret/first.pth", r"C:\secret\first.pth"])
+def test_paths_in_settings_are_names_alone(path: str) -> None:
+    settings = {"pretraining": {"objectives": {"region_contrast": {"stage_one": path, "text": {"model": "ORG/NAME"}}}}}
+    checkpoint = {"init_args": {"plans": {"plans_name": "Regions", "nnssl_plugin": settings}}}
+    shared = shared_checkpoint(checkpoint)["init_args"]["plans"]["nnssl_plugin"]["pretraining"]["objectives"]
+    assert shared["region_contrast"] == {"stage_one": "first.pth", "text": {"model": "ORG/NAME"}}

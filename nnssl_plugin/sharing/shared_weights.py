@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from torch import Tensor
@@ -40,17 +41,33 @@ def shared_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """A checkpoint without training state, case names and paths; nnU-Net's `-pretrained_weights`, `export` and `show` take it."""
     arguments, own = (recorded_section(checkpoint, name) for name in ("init_args", PLUGIN))
     described, plans = (recorded_section(arguments, name) for name in ("dataset_json", "plans"))
+    kept_plans = {key: plans[key] for key in KEPT_OF_PLANS if key in plans}
+    if PLUGIN in kept_plans:
+        kept_plans[PLUGIN] = without_folders(kept_plans[PLUGIN])
     content = {
         **{key: checkpoint[key] for key in KEPT if key in checkpoint},
         "init_args": {
             **{key: arguments[key] for key in KEPT_OF_ARGUMENTS if key in arguments},
-            **({"plans": {key: plans[key] for key in KEPT_OF_PLANS if key in plans}} if plans else {}),
+            **({"plans": kept_plans} if plans else {}),
             **({"dataset_json": without_cases(described)} if described else {}),
         },
         PLUGIN: {key: own[key] for key in KEPT_OF_PLUGIN if key in own},
     }
     plain: dict[str, Any] = to_plain(content)
     return plain
+
+
+def without_folders(settings: Any) -> Any:
+    """Settings in which an absolute path, of stage one or of a text model, is its last part alone."""
+    if isinstance(settings, Mapping):
+        return {key: without_folders(value) for key, value in settings.items()}
+    if isinstance(settings, list | tuple):
+        return [without_folders(value) for value in settings]
+    if isinstance(settings, str):
+        for path in (PurePosixPath(settings), PureWindowsPath(settings)):
+            if path.is_absolute():
+                return path.name
+    return settings
 
 
 def unique_tensors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
