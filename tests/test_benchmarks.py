@@ -1,4 +1,5 @@
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,8 @@ def test_what_a_gpu_is_measured_by_runs(tmp_path: Path, monkeypatch: pytest.Monk
     modes: list[str] = []
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+    # The graphs are looked at, and nothing waits for a compiler.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     recipes = [DEFAULT, SLEM_CONTRAST]
     sizes = ["--patch", "16", "16", "16", "--features", "4", "--repetitions", "1", "--networks", "plain"]
     args = arguments().parse_args([*sizes, "--cases", "8", "--parts", "steps", "--recipes", *recipes])
