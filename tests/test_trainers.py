@@ -211,7 +211,7 @@ def test_further_data_set_must_be_preprocessed_alike(environment: Path) -> None:
     other = make_plans()
     other["configurations"]["3d_fullres"]["spacing"] = [2.0, 1.0, 1.0]
     write_dataset(environment, other, cases=3, name="Dataset902_More", first=10)
-    with pytest.raises(InputError, match=r"Dataset902_More was preprocessed otherwise.*spacing \[2\.0.*align"):
+    with pytest.raises(InputError, match=r"Dataset902_More was preprocessed differently.*spacing \[2\.0.*align"):
         _ = get_trainer_from_args(NAME, "3d_fullres", 0, "SSLPretrainTrainer", "Tiny", device=CPU).cohort
 
 
