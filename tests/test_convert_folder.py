@@ -54,7 +54,7 @@ def test_patterns_tell_modalities_apart(source: Path, raw: Path):
     ("arguments", "complaint"),
     [
         (("--modality", "T1=*_t1.nii.gz", "X=*1.nii.gz"), r"a_t1.nii.gz matches the patterns of T1 and X"),
-        (("--modality", "T1=a_t1.nii.gz*"), r"its \* stands for nothing"),
+        (("--modality", "T1=a_t1.nii.gz*"), r"its \* matches nothing"),
         (("--modality", "T1=a_t1.nii.gz"), r"expected a file name with one \*"),
         (("--modality", "T1=*_*.nii.gz"), r"expected a file name with one \*"),
         (("--modality", "T1"), "expected another NAME=PATTERN"),

@@ -42,7 +42,7 @@ def left_out(raw: Path) -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("p3_seg", "its name ends in _seg, by which nnU-Net knows segmentations"),
+        ("p3_seg", "its name ends in _seg, which nnU-Net takes for a segmentation"),
         ("p3_SEG", "its name ends in _seg"),
         ("x" * 230, "its name has 230 bytes, more than the 200"),
         ("é" * 110, "its name has 220 bytes"),
@@ -225,7 +225,7 @@ def test_a_file_whose_name_is_nothing_but_the_ending(source: Path, raw: Path, ca
     write(source / "_t1.nii.gz", image(9))
     assert run_convert("folder", "-i", source, "-d", 505, *PATTERNS) == 1
     assert converted(raw) == ["a"]
-    assert "_t1.nii.gz: it matches '*_t1.nii.gz', but its * stands for nothing" in capsys.readouterr().out
+    assert "_t1.nii.gz: it matches '*_t1.nii.gz', but its * matches nothing" in capsys.readouterr().out
 
 
 def test_a_name_without_a_patient(source: Path, raw: Path) -> None:
