@@ -86,11 +86,13 @@ def test_what_is_interrupted_is_cancelled(jobs: Jobs, tmp_path: Path, handler, m
     """Also where interrupts are ignored, as by what a script starts in its background; nothing of it goes on."""
     monkeypatch.setattr(jobs_module, "PATIENCE", 2.0)
     trace, started = Trace(tmp_path / "trace", ends="waits"), []
+    # Tests before this one may have left multiprocessing's resource tracker.
+    others = set(psutil.Process().children(recursive=True))
 
     class Stops(Shown):
         def show(self, text: str | None) -> None:
             if trace.file.exists():
-                started.extend(psutil.Process().children(recursive=True))
+                started.extend(set(psutil.Process().children(recursive=True)) - others)
                 raise InterruptedError
 
     before = signal.signal(signal.SIGINT, handler)
