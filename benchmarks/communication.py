@@ -17,6 +17,7 @@ def estimate_communication(problem: Problem, residual: bool) -> list[Row]:
     """A row for each number of processes, of one patch each."""
     from nnssl_plugin.objectives.contrastive import CrossModalContrast
     from nnssl_plugin.objectives.local_contrastive import LocalContrast
+    from nnssl_plugin.objectives.local_info_nce import places_of_each
 
     kind = "residual encoder" if residual else "plain"
     network = _network(problem, residual)
@@ -29,7 +30,7 @@ def estimate_communication(problem: Problem, residual: bool) -> list[Row]:
     rows = []
     for count in PROCESSES:
         ring = 2 * (count - 1) / count * gradients
-        others = count * min(local.locations, max(1, local.negatives // count))
+        others = count * places_of_each(count, local.locations, local.negatives)
         similarities = 2 * SINGLE * count * local.locations * (local.locations + others)
         value = (
             f"gradients {ring / 1e6:.0f} MB sent by each, {1e3 * ring / RATE:.0f} ms at {RATE / 1e9:.0f} GB/s; contrast "

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from pathlib import Path
 from time import time
 
 import psutil
@@ -18,8 +17,7 @@ def first_step(sizes: str, recipe: str, kind: str) -> dict[str, float]:
     """Seconds since the process was started, and its resident memory in GB before the first step and at its peak."""
     import resource
 
-    described = json.loads(sizes)
-    problem = Problem(**{**described, "patch": tuple(described["patch"]), "folder": Path(described["folder"])})
+    problem = Problem.from_json(sizes)
     with folders(problem.folder, workers=0):
         from benchmarks.recipes import make_trainer
         from benchmarks.steps import step_of

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from tqdm import tqdm
 
@@ -16,10 +15,9 @@ from benchmarks.table import Row
 def measure_start(problem: Problem, residual: bool, wanted: Sequence[str]) -> list[Row]:
     """Rows of one kind of network."""
     kind = "residual" if residual else "plain"
-    sizes = json.dumps({**asdict(problem), "folder": str(problem.folder)})
     results = {}
     for name in tqdm(["", *wanted], f"start-up, {kind}"):
-        command = [sys.executable, "-m", "benchmarks.first_step", sizes, name, kind]
+        command = [sys.executable, "-m", "benchmarks.first_step", problem.to_json(), name, kind]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         results[name] = json.loads(printed.splitlines()[-1])
     rows = []

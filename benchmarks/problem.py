@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,16 @@ class Problem:
     def __str__(self) -> str:
         patch = "×".join(map(str, self.patch))
         return f"patches of {patch}, batch {self.batch}, {self.modalities} modalities, {self.features} features"
+
+    def to_json(self) -> str:
+        """For a process of its own, which reads it by `from_json`."""
+        return json.dumps({**asdict(self), "folder": str(self.folder)})
+
+    @staticmethod
+    def from_json(text: str) -> "Problem":
+        """Undo of `to_json`."""
+        described = json.loads(text)
+        return Problem(**{**described, "patch": tuple(described["patch"]), "folder": Path(described["folder"])})
 
 
 @contextmanager

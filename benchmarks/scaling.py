@@ -4,8 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -25,14 +24,13 @@ def measure_scaling(problem: Problem) -> list[Row]:
     # Four processes need a patch each.
     shared = replace(problem, batch=max(PROCESSES), device="cpu")
     counts = [count for count in PROCESSES if count <= (os.cpu_count() or 1)]
-    sizes = json.dumps({**asdict(shared), "folder": str(shared.folder)})
     rows = []
     for recipe in (DEFAULT, SLEM_CONTRAST):
         write_recipe(shared, recipe, residual=False)
         alone = 1.0
         for count in tqdm(counts, f"processes, {recipe}"):
             torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
-            command = [*torchrun, "-m", "benchmarks.scaling", sizes, recipe]
+            command = [*torchrun, "-m", "benchmarks.scaling", shared.to_json(), recipe]
             printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             found = json.loads(next(line for line in printed.splitlines() if line.startswith("{")))
             alone = found["wall"] if count == 1 else alone
@@ -43,8 +41,7 @@ def measure_scaling(problem: Problem) -> list[Row]:
 
 def steps_here(sizes: str, recipe: str) -> dict[str, Any]:
     """Median seconds of a step on the clock, and CPU time of all processes."""
-    described = json.loads(sizes)
-    problem = Problem(**{**described, "patch": tuple(described["patch"]), "folder": Path(described["folder"])})
+    problem = Problem.from_json(sizes)
     dist.init_process_group("gloo")
     with folders(problem.folder, workers=0):
         from benchmarks.steps import step_of

@@ -24,13 +24,13 @@ def box(figure: Figure, place: Place, title: str, lines: Sequence[str] = (), col
         mutation_aspect=figure.get_figwidth() / figure.get_figheight(),
     )
     figure.add_artist(shape)
-    inches = figure.get_figheight()
-    step = 0.21 / inches
-    top = bottom + height / 2 + step * len(lines) / 2
+    # Lines are 0.21 inches apart.
+    apart = 0.21 / figure.get_figheight()
+    top = bottom + height / 2 + apart * len(lines) / 2
     for i, line in enumerate([title, *lines]):
         figure.text(
             left + width / 2,
-            top - step * i,
+            top - apart * i,
             line,
             ha="center",
             va="center",
@@ -40,12 +40,9 @@ def box(figure: Figure, place: Place, title: str, lines: Sequence[str] = (), col
         )
 
 
-def arrow(figure: Figure, start: tuple[float, float], end: tuple[float, float], text: str = "") -> None:
-    """From one place to another, with a text above it."""
+def arrow(figure: Figure, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """From one place to another."""
     figure.add_artist(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=13, lw=1.4, color=INK))
-    if text:
-        middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
-        figure.text(middle[0], middle[1] + 0.03, text, ha="center", fontsize=8, color=INK)
 
 
 def rooms() -> Figure:

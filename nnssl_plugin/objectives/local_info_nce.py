@@ -41,7 +41,7 @@ class LocalInfoNCE(nn.Module):
         with torch.autocast(first.device.type, enabled=False):
             # Scaled before they are multiplied, as there are far more similarities than vectors.
             first, second = first.float() / self.temperature, second.float()
-            count = min(first.shape[1], max(1, self.negatives // len(first)))
+            count = places_of_each(len(first), first.shape[1], self.negatives)
             own = first @ second.mT
             forwards = first @ second[:, :count].flatten(0, 1).T
             backwards = second @ first[:, :count].flatten(0, 1).T
@@ -54,3 +54,8 @@ class LocalInfoNCE(nn.Module):
             for one, other in ((own, forwards), (own.mT, backwards))
         ]
         return torch.stack(directions)
+
+
+def places_of_each(patches: int, places: int, negatives: int) -> int:
+    """How many places of every patch are negatives of the places of other patients."""
+    return min(places, max(1, negatives // patches))

@@ -41,9 +41,7 @@ def shared_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """A checkpoint without training state, case names and paths; nnU-Net's `-pretrained_weights`, `export` and `show` take it."""
     arguments, own = (recorded_section(checkpoint, name) for name in ("init_args", PLUGIN))
     described, plans = (recorded_section(arguments, name) for name in ("dataset_json", "plans"))
-    kept_plans = {key: plans[key] for key in KEPT_OF_PLANS if key in plans}
-    if PLUGIN in kept_plans:
-        kept_plans[PLUGIN] = without_folders(kept_plans[PLUGIN])
+    kept_plans = without_folders({key: plans[key] for key in KEPT_OF_PLANS if key in plans})
     content = {
         **{key: checkpoint[key] for key in KEPT if key in checkpoint},
         "init_args": {
@@ -57,17 +55,17 @@ def shared_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def without_folders(settings: Any) -> Any:
-    """Settings in which an absolute path, of stage one or of a text model, is its last part alone."""
-    if isinstance(settings, Mapping):
-        return {key: without_folders(value) for key, value in settings.items()}
-    if isinstance(settings, list | tuple):
-        return [without_folders(value) for value in settings]
-    if isinstance(settings, str):
-        for path in (PurePosixPath(settings), PureWindowsPath(settings)):
+def without_folders(plans: Any) -> Any:
+    """Plans in which an absolute path, of stage one or of a text model, is its last part alone."""
+    if isinstance(plans, Mapping):
+        return {key: without_folders(value) for key, value in plans.items()}
+    if isinstance(plans, list | tuple):
+        return [without_folders(value) for value in plans]
+    if isinstance(plans, str):
+        for path in (PurePosixPath(plans), PureWindowsPath(plans)):
             if path.is_absolute():
                 return path.name
-    return settings
+    return plans
 
 
 def unique_tensors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
