@@ -1,11 +1,11 @@
-"""Images and their notes, stage one and two, beside controls: python cxr_notes.py DATASET PLANS TABLE OUT FOLD [FOLD …].
+"""Images and their notes, stage one and two, beside controls: python cxr_notes.py DATASET PLANS TABLE OUT SEED [SEED …].
 
 DATASET: of `convert reports`, planned and preprocessed; the small copies of small_pictures.py, so that a patch shows a whole image. PLANS: of
-`nnssl_plugin plan --preset reports`. TABLE: its cases.csv, with `group`, `finding` and `text_*`. OUT: folder of the results, one JSON file a run;
-runs that are there are not made again. The seed of a run is its fold. Trained are, on the fold's training cases: stage one; the same with the
-notes of other patients (shuffled); stage two from stage one, with learned and with random regions. Judged on its validation cases, whose groups
-are others: retrieval, and findings by prompts. Labels are keywords of the notes: no mention counts as absent. Needs nnU-Net's variables, and
-nnUNet_extTrainer for the plugin's trainers.
+`nnssl_plugin plan --preset reports --classify` with the findings. TABLE: of cxr_findings.py. OUT: folder of the results, one JSON file a run;
+runs that are there are not made again. With each seed, for each fold of the classification, whose groups are judged nowhere else, are trained on
+the fold's training cases: stage one; the same with the notes of other patients (shuffled); stage two from stage one, with learned and with random
+regions; a classifier of the findings, from fresh weights and from stage one. Judged on its validation cases: retrieval, and findings by prompts or
+by the classifier. Needs nnU-Net's variables, and nnUNet_extTrainer for the plugin's trainers.
 """
 
 import csv
@@ -25,9 +25,10 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from nnssl_plugin.classification.folds import folds_file
 from nnssl_plugin.cli import main as command
 from nnssl_plugin.export.target_network import find_target_network
-from nnssl_plugin.files import read_json, write_json
+from nnssl_plugin.files import write_json
 from nnssl_plugin.networks.encoder_features import encoder_features
 from nnssl_plugin.nnunet.environment import dataset_name, folder_of
 from nnssl_plugin.nnunet.raw_cases import preprocessed_cases
@@ -43,42 +44,69 @@ FINDINGS = [
     Finding("ground_glass", ("ground-glass opacities",), ("clear lungs", "no ground-glass opacities")),
     Finding("line_or_tube", ("endotracheal tube and central line in place",), ("no lines or tubes",)),
 ]
-STEPS = {"one": 300, "two": 150}
-STEPS_OF_EPOCH = 50
+STAGE_TWO = ("learned", "random")
+CLASSIFIERS = ("classified", "classified from stage one")
+RATE_OF_STAGE_ONE = 0.001
+EPOCHS, STEPS_OF_EPOCH = 6, 50
 
 
-def trained(dataset: str, source: str, fold: int, recipe: str, first: Path | None) -> tuple[Path, dict[str, Any], str]:
+def plans_of(dataset: str, source: str, name: str, seed: int, settings: list[str]) -> str:
+    """A copy of the plans for one run."""
+    plans = f"{source}_{name.replace(' ', '-')}_{seed}"
+    for part in ("pretraining", "classification"):
+        own = {"seed": seed, "epochs": EPOCHS, "iterations_per_epoch": STEPS_OF_EPOCH, "save_every": 1000}
+        settings = [*settings, *(f"{part}.{setting}={value}" for setting, value in own.items())]
+    arguments = ["plan", "-d", dataset, "-p", source, "-o", plans, "--overwrite", "--set", *settings]
+    assert command([*arguments, "pretraining.validation_iterations=1"]) == 0
+    return plans
+
+
+def trained(
+    dataset: str, source: str, fold: int, seed: int, recipe: str, first: Path | None
+) -> tuple[Path, dict[str, Any], str]:
     """Checkpoint, curves and plans of a run, which is made unless it is there.
 
     Args:
         dataset: its name.
         source: plans to copy.
-        fold: of nnU-Net's split.
+        fold: of the classification.
+        seed: of the run.
         recipe: `one`, `shuffled`, `learned` or `random`.
         first: checkpoint of stage one, for the last two.
     """
-    plans = f"{source}_{recipe}_{fold}"
-    two = first is not None
-    settings = [f"epochs={STEPS['two' if two else 'one'] // STEPS_OF_EPOCH}", f"seed={fold}"]
-    settings += [f"iterations_per_epoch={STEPS_OF_EPOCH}", "validation_iterations=1", "save_every=1000"]
-    if two:
-        objective = read_json(folder_of("nnUNet_preprocessed") / dataset / f"{source}.json")["nnssl_plugin"]
-        stage = objective["pretraining"]["objectives"]["report_contrast"]["stage"]
-        own = {"weight": 1.0, "selection": recipe, "stage_one": str(first), "stage": stage}
-        settings += ["objectives.report_contrast.weight=0", "initial_lr=0.0003"]
-        settings += [f"objectives.region_contrast.{name}={value}" for name, value in own.items()]
-    assignments = [f"pretraining.{one}" for one in settings]
-    assert command(["plan", "-d", dataset, "-p", source, "-o", plans, "--overwrite", "--set", *assignments]) == 0
+    settings = []
+    if recipe in STAGE_TWO:
+        own = {"weight": 1.0, "selection": recipe, "stage_one": str(first)}
+        settings += ["report_contrast.weight=0", *(f"region_contrast.{name}={value}" for name, value in own.items())]
+        settings = [f"pretraining.initial_lr={0.1 * RATE_OF_STAGE_ONE}", *(f"pretraining.objectives.{s}" for s in settings)]
+        # The source of the weights is part of the plans, and differs by fold.
+        recipe = f"{recipe}_{fold}"
+    plans = plans_of(dataset, source, recipe, seed, settings)
     trainer: Any = get_trainer_from_args(dataset, "2d", fold, "SSLPretrainTrainer", plans, device=CPU)
     final = Path(trainer.output_folder) / "checkpoint_final.pth"
     if not final.is_file():
         trainer.initialize()
-        if two:
+        if first is not None:
             load_pretrained_weights(trainer.network, str(first))
         if recipe == "shuffled":
-            trainer.cohort = of_others(trainer.cohort, fold)
+            trainer.cohort = of_others(trainer.cohort, seed)
         trainer.run_training()
     return final, torch.load(final, weights_only=True)["logging"], plans
+
+
+def classified(dataset: str, source: str, fold: int, seed: int, name: str, first: Path | None) -> dict[str, Any]:
+    """AUC of the findings of a classifier of the same encoder, trained on the fold's labels."""
+    plans = plans_of(dataset, source, name, seed, [])
+    trainer: Any = get_trainer_from_args(dataset, "2d", fold, "SSLClassifyTrainer", plans, device=CPU)
+    summary = Path(trainer.output_folder) / "validation" / "summary.json"
+    if not summary.is_file():
+        trainer.initialize()
+        if first is not None:
+            load_pretrained_weights(trainer.network, str(first))
+        trainer.run_training()
+        trainer.perform_actual_validation()
+    mean = json.loads(summary.read_text())["mean"]
+    return {"AUC": {one.name: mean[f"text_{one.name}"]["AUC"] for one in FINDINGS}}
 
 
 def of_others(cohort: list[Any], seed: int) -> list[Any]:
@@ -170,7 +198,17 @@ def pooled(network: Any, image: np.ndarray) -> np.ndarray:
     return torch.cat([part for one in maps for part in (one.mean(dim=1), one.std(dim=1))]).numpy()
 
 
-def fold_results(dataset: str, source: str, table: Path, out: Path, fold: int) -> None:
+def use_folds_of_classification(dataset: str, source: str) -> int:
+    """Make them nnU-Net's too, so that all trainers train on the same cases; returns their number."""
+    trainer: Any = get_trainer_from_args(dataset, "2d", 0, "SSLClassifyTrainer", source, device=CPU)
+    columns = trainer.cases.classes.columns
+    folder = folder_of("nnUNet_preprocessed") / dataset
+    folds = json.loads(folds_file(folder, tuple(columns)).read_text())
+    write_json(folds, folder / "splits_final.json")
+    return len(folds)
+
+
+def results_of(dataset: str, source: str, table: Path, out: Path, fold: int, seed: int) -> None:
     """Train and judge what is not there."""
     with table.open(newline="", encoding="utf-8") as stream:
         described = {row["case"]: row for row in csv.DictReader(stream)}
@@ -186,23 +224,24 @@ def fold_results(dataset: str, source: str, table: Path, out: Path, fold: int) -
     split = [sorted(record.case for record in plain.cohort), sorted(plain.do_split()[1])]
     images, rows, notes = ([[what[case] for case in part] for part in split] for what in (cases, described, texts))
     first: Path | None = None
-    for recipe in ("one", "learned", "random", "shuffled"):
-        file, logging, plans = trained(
-            dataset, source, fold, recipe, first if recipe in ("learned", "random") else None
-        )
+    for recipe in ("one", *STAGE_TWO, "shuffled"):
+        file, logging, plans = trained(dataset, source, fold, seed, recipe, first if recipe in STAGE_TWO else None)
         first = file if recipe == "one" else first
         curves = {key: values[-1] for key, values in logging.items() if key.startswith("train") and len(values)}
         result = {**judged(file, plans, dataset, images[1], rows[1], notes[1]), "training": curves}
-        write_json(result, out / f"{recipe}_{fold}.json")
+        write_json(result, out / f"{recipe}_{fold}_{seed}.json")
         if recipe == "one":
             for name, probe in (("probe", file), ("untrained", None)):
                 parts = [(images[i], rows[i]) for i in (0, 1)]
-                write_json(probed(probe, plans, dataset, *parts), out / f"{name}_{fold}.json")
-            write_json(text_only((rows[0], notes[0]), (rows[1], notes[1])), out / f"text_{fold}.json")
+                torch.manual_seed(seed)
+                write_json(probed(probe, plans, dataset, *parts), out / f"{name}_{fold}_{seed}.json")
+            write_json(text_only((rows[0], notes[0]), (rows[1], notes[1])), out / f"text_{fold}_{seed}.json")
+    for name, weights in zip(CLASSIFIERS, (None, first), strict=True):
+        write_json(classified(dataset, source, fold, seed, name, weights), out / f"{name}_{fold}_{seed}.json")
 
 
 def table_of(out: Path) -> str:
-    """The results as Markdown: mean and standard deviation over folds."""
+    """The results as Markdown: means over folds, and of these the mean and standard deviation over seeds."""
     keys = [
         "training loss",
         "training retrieval",
@@ -211,12 +250,14 @@ def table_of(out: Path) -> str:
         "own before others",
         *(f.name for f in FINDINGS),
     ]
-    lines = ["| run | folds | " + " | ".join(keys) + " |", "|---" * (len(keys) + 2) + "|"]
-    for name in ("one", "learned", "random", "shuffled", "probe", "untrained", "text"):
-        results = [json.loads(file.read_text()) for file in sorted(out.glob(f"{name}_*.json"))]
-        if results:
-            cells = [_cell([_value(one, key) for one in results]) for key in keys]
-            lines.append(f"| {name} | {len(results)} | " + " | ".join(cells) + " |")
+    lines = ["| run | runs | " + " | ".join(keys) + " |", "|---" * (len(keys) + 2) + "|"]
+    for name in ("one", *STAGE_TWO, "shuffled", "probe", "untrained", *CLASSIFIERS, "text"):
+        by_seed: dict[str, list[dict[str, Any]]] = {}
+        for file in sorted(out.glob(f"{name}_*.json")):
+            by_seed.setdefault(file.stem.split("_")[-1], []).append(json.loads(file.read_text()))
+        if by_seed:
+            cells = [_cell([_mean([_value(one, key) for one in seed]) for seed in by_seed.values()]) for key in keys]
+            lines.append(f"| {name} | {sum(map(len, by_seed.values()))} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -229,6 +270,11 @@ def _value(result: dict[str, Any], key: str) -> float | None:
     return result.get("AUC", {}).get(key, result.get(key))
 
 
+def _mean(values: list[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return float(np.mean(there)) if there else None
+
+
 def _cell(values: list[float | None]) -> str:
     there = [value for value in values if value is not None]
     return f"{np.mean(there):.3f} ± {np.std(there, ddof=1) if len(there) > 1 else 0:.3f}" if there else ""
@@ -238,8 +284,11 @@ if __name__ == "__main__":
     if len(sys.argv) < 6:
         sys.exit(__doc__)
     torch.set_num_threads(1)
+    name, plans = dataset_name(sys.argv[1]), sys.argv[2]
     folder = Path(sys.argv[4])
     folder.mkdir(parents=True, exist_ok=True)
+    folds = use_folds_of_classification(name, plans)
     for number in sys.argv[5:]:
-        fold_results(dataset_name(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), folder, int(number))
-        print(table_of(folder), flush=True)
+        for fold in range(folds):
+            results_of(name, plans, Path(sys.argv[3]), folder, fold, int(number))
+            print(table_of(folder), flush=True)
