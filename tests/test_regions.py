@@ -15,6 +15,8 @@ from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.objectives.region_interaction import Parts
 from nnssl_plugin.objectives.registry import OBJECTIVES
 from nnssl_plugin.regions.case_regions import boxes_of, painted
+from nnssl_plugin.regions.explain_case import outlines_of
+from nnssl_plugin.regions.page import COLOURS
 from nnssl_plugin.regions.readings import of_sentences, of_words
 from nnssl_plugin.text.embedded_encoder import EmbeddedTextEncoder
 from nnssl_plugin.text.pretrained_encoder import PretrainedTextEncoder
@@ -74,6 +76,18 @@ def test_positions_lie_where_their_voxels_are() -> None:
     )
     assert volume[3, 0].tolist() == [1, 2, 3, 0]
     assert volume.sum() == 6
+
+
+def test_outlines_are_of_the_slice_that_is_shown() -> None:
+    # Regions of slice 0 have more attention than any of slice 1.
+    boxes = np.array(
+        [[[number // 20, number // 20 + 1], [0, 2], [number % 20, number % 20 + 1]] for number in range(23)]
+    )
+    attention = 1 - np.arange(23) / 23
+    found = outlines_of(lambda volume: volume, attention, boxes, (2, 2, 20), 1)
+    assert list(found) == [20, 21, 22]
+    assert np.argwhere(found[21]).tolist() == [[0, 1], [1, 1]]
+    assert list(outlines_of(lambda volume: volume, attention, boxes, (2, 2, 20), 0)) == list(range(len(COLOURS)))
 
 
 @pytest.fixture

@@ -78,7 +78,10 @@ def trained(
     if recipe in STAGE_TWO:
         own = {"weight": 1.0, "selection": recipe, "stage_one": str(first)}
         settings += ["report_contrast.weight=0", *(f"region_contrast.{name}={value}" for name, value in own.items())]
-        settings = [f"pretraining.initial_lr={0.1 * RATE_OF_STAGE_ONE}", *(f"pretraining.objectives.{s}" for s in settings)]
+        settings = [
+            f"pretraining.initial_lr={0.1 * RATE_OF_STAGE_ONE}",
+            *(f"pretraining.objectives.{s}" for s in settings),
+        ]
         # The source of the weights is part of the plans, and differs by fold.
         recipe = f"{recipe}_{fold}"
     plans = plans_of(dataset, source, recipe, seed, settings)

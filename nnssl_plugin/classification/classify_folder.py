@@ -47,5 +47,5 @@ def classify_folder(
             for i, column in enumerate(classifier.columns)
         }
         if look:
-            look(case.name, case.image, case.properties, made, case.file)
+            look(case.name, case.image, case.properties, made, case.files[0])
     return predictions

@@ -1,5 +1,6 @@
 """Maps and page of one case."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -72,15 +73,13 @@ def explain_modalities(model: ImageReportModel, case: RawCase, folder: Path) -> 
 
 
 def _grid(model: ImageReportModel, case: RawCase, channel: int = 0) -> ImageGrid:
-    ending = f"_0000{model.target.dataset_json['file_ending']}"
-    file = case.file.with_name(case.file.name.removesuffix(ending) + ending.replace("_0000", f"_{channel:04d}"))
-    return ImageGrid(file, case.properties, PlansManager(model.target.plans), model.configuration)
+    return ImageGrid(case.files[channel], case.properties, PlansManager(model.target.plans), model.configuration)
 
 
 def _view(
     grid: ImageGrid, case: RawCase, regions: CaseRegions, attention: np.ndarray, title: str, folder: Path
 ) -> tuple[View, int]:
-    """The slice with most attention and its strongest regions; the slice's number. Writes the maps of what is selected."""
+    """The slice with most attention and the strongest of its regions; its number. Writes the maps of what is selected."""
     prefix, shape = f"{title}_" if title else "", case.image.shape[1:]
     preference = grid.back(regions.preference)
     grid.write(preference, folder / f"{prefix}preference.nii.gz")
@@ -88,15 +87,36 @@ def _view(
     grid.write((chosen > 0.5).astype(np.uint8), folder / f"{prefix}selected.nii.gz")
     whole = grid.back(painted(attention, regions.boxes, shape))
     number = int(whole.reshape(len(whole), -1).sum(axis=1).argmax())
-    strongest = np.argsort(-attention)[: len(COLOURS)].tolist()
-    outlines = {
-        region: grid.back(painted(np.ones(1), regions.boxes[[region]], shape))[number] > 0.5
-        for region in sorted(strongest)
-    }
-    outlines = {region: mask for region, mask in outlines.items() if mask.any()}
+    outlines = outlines_of(grid.back, attention, regions.boxes, shape, number)
     where = f"slice {number + 1} of {len(whole)}" if len(whole) > 1 else ""
     title = ", ".join(filter(None, (title or case.name, where)))
     return View(title, grid.grey(number), outlines, preference[number]), number
+
+
+def outlines_of(
+    back: Callable[[np.ndarray], np.ndarray],
+    attention: np.ndarray,
+    boxes: np.ndarray,
+    shape: tuple[int, ...],
+    number: int,
+) -> dict[int, np.ndarray]:
+    """Number of a region → where it is in a slice of the image; those with most attention, by number.
+
+    Args:
+        back: from the preprocessed image to the image.
+        attention: of each region.
+        boxes: of each region.
+        shape: of the preprocessed image.
+        number: of the slice.
+    """
+    found: dict[int, np.ndarray] = {}
+    for region in tqdm(np.argsort(-attention).tolist(), "Regions of the slice"):
+        mask = back(painted(np.ones(1), boxes[[region]], shape))[number] > 0.5
+        if mask.any():
+            found[region] = mask
+        if len(found) == len(COLOURS):
+            break
+    return dict(sorted(found.items()))
 
 
 def _write_maps(
