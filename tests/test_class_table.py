@@ -92,7 +92,7 @@ def test_measurements_and_strange_cases_are_warned_about(
     assert convert(scans(source), TABLE + "e,g9,3,50\n", "--columns", "age") == 0
     out = capsys.readouterr().out
     assert "'age' has 4 values in 4 cases: is it a measurement?" in out
-    assert "1 cases of the table that are not in the folder: e" in out
+    assert "1 cases of the table that are not in the data set: e" in out
 
 
 def test_a_table_for_a_data_set_of_another_tool(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:

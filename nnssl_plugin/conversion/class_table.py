@@ -109,7 +109,7 @@ def statements_on(options: TableOptions, table: TableRows, cases: Sequence[str])
         else:
             lines.append(f"{column}: " + ", ".join(f"{value} {count}" for value, count in counts.items()))
         lines += _named(f"cases without {column}", [case for case in cases if column not in table.about.get(case, {})])
-    lines += _named("cases of the table that are not in the folder", sorted(set(table.about) - known))
+    lines += _named("cases of the table that are not in the data set", sorted(set(table.about) - known))
     return lines
 
 
