@@ -12,6 +12,7 @@ import csv
 import json
 import sys
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -113,13 +114,19 @@ def classified(dataset: str, source: str, fold: int, seed: int, name: str, first
 
 
 def of_others(cohort: list[Any], seed: int) -> list[Any]:
-    """The cohort with the reports of other patients; cases of one patient go on sharing theirs."""
-    patients = sorted({record.patient for record in cohort})
+    """The cohort with the reports of another patient each, dealt in turn to the patient's cases."""
+    of_patient: dict[str, list[Any]] = {}
+    for record in cohort:
+        of_patient.setdefault(record.patient, []).append(record)
+    patients = sorted(of_patient)
     order = np.random.default_rng(seed).permutation(len(patients))
     # A cycle leaves nobody with a report of their own.
     giver = {patients[order[i]]: patients[order[i - 1]] for i in range(len(order))}
-    report = {record.patient: record.files for record in cohort}
-    return [replace(record, files=report[giver[record.patient]]) for record in cohort]
+    return [
+        replace(record, files=given.files)
+        for patient, own in of_patient.items()
+        for record, given in zip(own, cycle(of_patient[giver[patient]]), strict=False)
+    ]
 
 
 def judged(
@@ -176,9 +183,11 @@ def text_only(train: tuple[list, list], test: tuple[list, list]) -> dict[str, An
     return {"AUC": found, "COVID-19": auc(regression.decision_function(notes), covid[1])}
 
 
-def probed(file: Path | None, plans: str, dataset: str, train: tuple[list, list], test: tuple[list, list]) -> dict:
+def probed(
+    file: Path | None, seed: int, plans: str, dataset: str, train: tuple[list, list], test: tuple[list, list]
+) -> dict:
     """AUC of logistic regressions on frozen features, mean and deviation of the two deepest stages, trained on labels."""
-    network: Any = find_target_network(dataset, plans, "2d").fresh_network()
+    network: Any = find_target_network(dataset, plans, "2d").fresh_network(seed)
     if file is not None:
         network.load_state_dict(torch.load(file, weights_only=True)["network_weights"])
     network.eval()
@@ -236,8 +245,7 @@ def results_of(dataset: str, source: str, table: Path, out: Path, fold: int, see
         if recipe == "one":
             for name, probe in (("probe", file), ("untrained", None)):
                 parts = [(images[i], rows[i]) for i in (0, 1)]
-                torch.manual_seed(seed)
-                write_json(probed(probe, plans, dataset, *parts), out / f"{name}_{fold}_{seed}.json")
+                write_json(probed(probe, seed, plans, dataset, *parts), out / f"{name}_{fold}_{seed}.json")
             write_json(text_only((rows[0], notes[0]), (rows[1], notes[1])), out / f"text_{fold}_{seed}.json")
     for name, weights in zip(CLASSIFIERS, (None, first), strict=True):
         write_json(classified(dataset, source, fold, seed, name, weights), out / f"{name}_{fold}_{seed}.json")
