@@ -92,7 +92,7 @@ def test_tiles_cover_the_foreground(patch: tuple[int, ...], shape: tuple[int, ..
     for start in starts:
         seen[tuple(slice(max(int(s), 0), int(s) + n) for s, n in zip(start, size, strict=True))] = True
     assert seen.all()
-    tiles = torch.cat(list(read_tiles(image, starts, patch, 2)))
+    tiles = torch.cat(list(read_tiles(image, starts, patch)))
     assert tiles.shape == (len(starts), 2, *patch)
 
 
@@ -108,7 +108,7 @@ def test_a_whole_case_is_the_bag_of_its_tiles(axes: int) -> None:
     net, image = network(axes), brain(0)
     patch = (16,) * axes
     predicted = predict_case(net, image, patch, CPU)
-    tiles = torch.cat(list(read_tiles(image, predicted.starts, patch, 100)))
+    tiles = torch.cat(list(read_tiles(image, predicted.starts, patch)))
     with torch.no_grad():
         whole = net(tiles[None])
     assert torch.allclose(predicted.logits[0], whole[0][0], atol=1e-5)
@@ -120,7 +120,7 @@ def test_grad_cam_is_the_gradient_by_the_maps(axes: int) -> None:
     net, image, patch = network(axes, stages=[-1]), brain(0), (16,) * axes
     predicted = predict_case(net, image, patch, CPU)
     ours = grad_cam(net, image, predicted, 1, 2, patch, CPU)
-    tiles = torch.cat(list(read_tiles(image, predicted.starts, patch, 1000)))
+    tiles = torch.cat(list(read_tiles(image, predicted.starts, patch)))
     (maps,) = net.feature_maps(tiles)
     maps.retain_grad()
     logits, _ = net.classify(maps.flatten(2).mean(2)[None])

@@ -32,5 +32,13 @@ def test_images_that_a_data_set_lists_in_place(tmp_path: Path) -> None:
     (one,) = preprocessed_cases(images, plans, "2d", described, "Reading", "case1")
     assert [str(file) for file in one.files] == listed["case1"]["images"]
     assert np.array_equal(one.image, cases[1].image)
+    # What a conversion wrote into the folder is listed with the rest.
+    written = images / "case2_0000.nii.gz"
+    Path(listed["case2"]["images"][0]).rename(written)
+    listed["case2"]["images"][0] = "imagesTr/case2_0000.nii.gz"
+    (tmp_path / "dataset.json").write_text(json.dumps({**described, "dataset": listed}))
+    mixed = list(preprocessed_cases(images, plans, "2d", described, "Reading"))
+    assert [case.name for case in mixed] == list(listed)
+    assert mixed[2].files[0] == written
     with pytest.raises(InputError, match="holds no case other"):
         list(preprocessed_cases(images, plans, "2d", described, "Reading", "other"))

@@ -11,6 +11,7 @@ from nnunetv2.run.run_training import run_training
 from PIL import Image
 
 from nnssl_plugin.cli import main
+from nnssl_plugin.errors import InputError
 from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.objectives.region_interaction import Parts
 from nnssl_plugin.objectives.registry import OBJECTIVES
@@ -176,9 +177,14 @@ def test_both_stages_and_the_regions_of_a_case_through_the_commands(
     for file, plans in ((first, "One"), (second, "Two")):
         scores = [str(file), "-d", NAME, "-p", plans, "-c", "2d", "-device", "cpu", "-i", str(case.parent)]
         assert main(["zeroshot", *scores, "--findings", str(findings), "-o", str(folders / f"{plans}.csv")]) == 0
-    words[1], words[5] = str(first), "One"
+    assert main([*words, "-i", str(case)]) == 2
+    assert "the folder is not empty" in capsys.readouterr().err
+    words[1], words[5], words[-1] = str(first), "One", str(folders / "another")
     assert main([*words, "-i", str(case)]) == 2
     assert "is of stage one, which selects no regions" in capsys.readouterr().err
+    assert not (folders / "another").exists()
+    with pytest.raises(InputError, match="the network has fresh weights: start again with -pretrained_weights"):
+        pretrain(folders, "Forgotten", "region_contrast", stage_one=str(first), regions=2)
     assert main([*words[:-1], str(report), "-i", str(case)]) == 2
     assert "a folder is expected" in capsys.readouterr().err
 
@@ -208,7 +214,7 @@ def test_modalities_instead_of_reports(folders: Path, capsys: pytest.CaptureFixt
         for kind, end in (("modality_", ""), ("", "_selected"), ("", "_preference"))
     } == names
     assert "T1c" in (folders / "out" / "regions.html").read_text(encoding="utf-8")
-    assert main([*words, "-o", str(folders / "out"), "--report", "x.txt"]) == 2
+    assert main([*words, "-o", str(folders / "new"), "--report", "x.txt"]) == 2
     assert "reads no report" in capsys.readouterr().err
     findings = folders / "findings.yaml"
     findings.write_text("a:\n  positive: [b]\n  negative: [c]\n")

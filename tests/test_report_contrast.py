@@ -76,7 +76,10 @@ def test_rows_without_negatives_do_not_count_and_the_temperature_has_a_limit() -
     assert loss.scale.item() == pytest.approx(1 / 0.07)
     with torch.no_grad():
         loss.log_scale.fill_(9)
-    assert loss.scale == 100
+    assert loss.scale.item() == pytest.approx(100)
+    # From there it can come back.
+    loss(unit(4), unit(4, seed=1), torch.eye(4, dtype=torch.bool)).values.sum().backward()
+    assert loss.log_scale.grad != 0
 
 
 # ------------------------------------------------------------ the objective

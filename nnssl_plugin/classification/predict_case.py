@@ -9,8 +9,6 @@ from torch import Tensor
 from nnssl_plugin.classification.network import ClassificationNetwork
 from nnssl_plugin.classification.tiles import read_tiles, tile_starts
 
-TILES_AT_ONCE = 32
-
 
 @dataclass
 class CasePrediction:
@@ -33,8 +31,6 @@ def predict_case(
 ) -> CasePrediction:
     """Classify a preprocessed case `[C, *S]` by all tiles that show the patient; the network is in evaluation mode."""
     starts = tile_starts(image, patch_size)
-    features = [
-        network.tile_features(tiles.to(device)) for tiles in read_tiles(image, starts, patch_size, TILES_AT_ONCE)
-    ]
+    features = [network.tile_features(tiles.to(device)) for tiles in read_tiles(image, starts, patch_size)]
     logits, weights = network.classify(torch.cat(features)[None])
     return CasePrediction([one[0].float().cpu() for one in logits], starts, weights[0].float().cpu())

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nnssl_plugin.classification.network import ClassificationNetwork
-from nnssl_plugin.classification.predict_case import TILES_AT_ONCE, CasePrediction
+from nnssl_plugin.classification.predict_case import CasePrediction
 from nnssl_plugin.classification.tiles import read_tiles
 
 
@@ -56,18 +56,18 @@ def grad_cam(
         `[*S]`, float32, from 0; mean where tiles overlap.
     """
     starts = prediction.starts
-    batches = list(range(0, len(starts), TILES_AT_ONCE))
     with torch.no_grad():
         features = torch.cat(
-            [network.tile_features(tiles.to(device)) for tiles in read_tiles(image, starts, patch_size, TILES_AT_ONCE)]
+            [network.tile_features(tiles.to(device)) for tiles in read_tiles(image, starts, patch_size)]
         )
     features.requires_grad_(True)
     logits, _ = network.classify(features[None])
     (gradient,) = torch.autograd.grad(logits[column][0, index], features)
     maps: list[npt.NDArray] = []
-    for first, tiles in zip(batches, read_tiles(image, starts, patch_size, TILES_AT_ONCE), strict=True):
+    for tiles in read_tiles(image, starts, patch_size):
+        own = gradient[len(maps) : len(maps) + len(tiles)]
         with torch.no_grad():
-            maps += list(_of_tiles(network, tiles.to(device), gradient[first : first + len(tiles)]).cpu().numpy())
+            maps += list(_of_tiles(network, tiles.to(device), own).cpu().numpy())
     if len(patch_size) == 2:
         maps = [one[None] for one in maps]
     return _placed(maps, starts, image.shape[1:])

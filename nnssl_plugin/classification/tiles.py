@@ -1,6 +1,7 @@
 """The tiles of a whole case, at inference."""
 
 from collections.abc import Iterator, Sequence
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ from nnssl_plugin.data.foreground import constant_background, foreground_mask
 
 # A tile with less foreground than this share of its voxels shows nothing of the patient.
 SMALLEST_SHARE = 0.02
+# The network sees so many voxels at once as nnU-Net's plans put into a step of training, which needs more memory than this.
+VOXELS_AT_ONCE = 2 * 128**3
+MOST_AT_ONCE = 32
 
 
 def tile_starts(image: npt.NDArray, patch_size: Sequence[int]) -> npt.NDArray[np.int64]:
@@ -48,10 +52,14 @@ def tile_starts(image: npt.NDArray, patch_size: Sequence[int]) -> npt.NDArray[np
     return starts[kept] if kept.any() else starts[[inside.argmax()]]
 
 
-def read_tiles(
-    image: npt.NDArray, starts: npt.NDArray[np.int64], patch_size: Sequence[int], number: int
-) -> Iterator[Tensor]:
-    """Tiles in batches `[N, C, *P]` of at most `number`; what is outside the image is 0, as in training."""
+def tiles_at_once(patch_size: Sequence[int]) -> int:
+    """How many tiles the network sees together."""
+    return max(1, min(MOST_AT_ONCE, VOXELS_AT_ONCE // prod(patch_size)))
+
+
+def read_tiles(image: npt.NDArray, starts: npt.NDArray[np.int64], patch_size: Sequence[int]) -> Iterator[Tensor]:
+    """Tiles in batches `[N, C, *P]`, of `tiles_at_once`; what is outside the image is 0, as in training."""
+    number = tiles_at_once(patch_size)
     flat = len(patch_size) == 2
     size = [1, *patch_size] if flat else [*patch_size]
     for first in range(0, len(starts), number):

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="text, UTF-8; default: reportsTr/CASE.txt next to the folder, where convert reports puts it",
     )
-    parser.add_argument("-o", type=Path, required=True, metavar="FOLDER", help="maps and regions.html")
+    parser.add_argument("-o", type=Path, required=True, metavar="FOLDER", help="new folder for maps and regions.html")
     parser.add_argument("-device", default="cuda", choices=("cuda", "cpu", "mps"), help="default: %(default)s")
 
 
@@ -28,6 +28,10 @@ def run(args: argparse.Namespace) -> int:
     """Explain one case."""
     if args.o.exists() and not args.o.is_dir():
         raise InputError(f"-o {args.o}: a folder is expected, this is a file")
+    if args.o.is_dir() and any(args.o.iterdir()):
+        raise InputError(
+            f"-o {args.o}: the folder is not empty, and its maps could not be told from new ones; name another"
+        )
     parent = next(path for path in (args.o.resolve(), *args.o.resolve().parents) if path.exists())
     if not os.access(parent, os.W_OK):
         raise InputError(f"-o {args.o}: nothing can be written to {parent}")
@@ -57,7 +61,6 @@ def run(args: argparse.Namespace) -> int:
                 f"The report is longer than {model.heads.text.context} tokens: what is beyond them was cut behind a sentence."
             )
     (case,) = preprocessed_cases(folder, target.plans, args.c, target.dataset_json, "Preprocessing", name)
-    args.o.mkdir(parents=True, exist_ok=True)
     if model.heads.text is None:
         page = explain_modalities(model, case, args.o)
     else:

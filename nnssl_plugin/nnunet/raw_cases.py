@@ -68,7 +68,7 @@ def _files(folder: Path, dataset_json: Mapping[str, Any], only: str) -> dict[str
     ending = dataset_json["file_ending"]
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
-    files = _named(folder, ending) or _listed(folder)
+    files = _listed(folder) or _named(folder, ending)
     if not files:
         raise InputError(f"{folder} holds no image named CASE_0000{ending}, as nnU-Net wants them")
     if only and only not in files:

@@ -1,7 +1,11 @@
+import math
+
 import torch
 from torch import Tensor, nn
 
 from nnssl_plugin.objectives.pair_losses import PairLosses
+
+LARGEST_LOG_SCALE = math.log(100)
 
 
 class ReportInfoNCE(nn.Module):
@@ -23,7 +27,10 @@ class ReportInfoNCE(nn.Module):
     @property
     def scale(self) -> Tensor:
         """1 / τ."""
-        return self.log_scale.exp().clamp(max=100)
+        with torch.no_grad():
+            # A bound on the value alone: beyond it there would be no gradient that leads back.
+            self.log_scale.clamp_(max=LARGEST_LOG_SCALE)
+        return self.log_scale.exp()
 
     def forward(self, images: Tensor, texts: Tensor, same: Tensor) -> PairLosses:
         """Losses of 2N pairs, as `of_similarities`, of two `[N, D]` of unit vectors."""

@@ -1,5 +1,6 @@
 """What stage two takes of a checkpoint of stage one beside the network, which comes by `-pretrained_weights`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -15,6 +16,23 @@ TAKEN = {
     "text_projection": "text_projection",
     "loss": "loss",
 }
+
+
+def check_network(active: Mapping[str, Any]) -> None:
+    """Check that no heads of stage one are to go on with a network of fresh weights, which is what a run is about to train.
+
+    Args:
+        active: name → settings of the run's objectives.
+
+    Raises:
+        InputError: otherwise.
+    """
+    for name, settings in active.items():
+        if (file := getattr(settings, "stage_one", None)) is not None:
+            raise InputError(
+                f"{name} goes on with the heads of stage_one={file}, but the network has fresh weights: start again with "
+                f"-pretrained_weights {file}"
+            )
 
 
 def heads_of_stage_one(file: str, stage: int) -> dict[str, Any]:

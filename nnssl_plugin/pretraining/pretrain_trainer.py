@@ -21,6 +21,7 @@ from nnssl_plugin.checkpoints.checkpoint_file import (
 from nnssl_plugin.checkpoints.provenance import weights_sha256
 from nnssl_plugin.data.case_record import CaseRecord
 from nnssl_plugin.data.loader import PretrainingDataLoader, in_worker_processes
+from nnssl_plugin.objectives.stage_one import check_network
 from nnssl_plugin.pretraining.checkpoint import pretraining_checkpoint, restore_step
 from nnssl_plugin.pretraining.epoch import BEST_MEASURE, EpochLog
 from nnssl_plugin.pretraining.held_out import held_out_patches, split_cohort
@@ -171,6 +172,8 @@ class PretrainTrainer(nnUNetTrainer):
         self.step.prepare(self.cohort, self.print_to_log_file)
         if self.random_state_to_restore is None:
             weights = weights_sha256(self.network.encoder.parameters())
+            if weights == self.fresh_weights:
+                check_network(self.run.active)
             self.my_init_kwargs[RECORD] = record_of_new_run(
                 Path(self.output_folder),
                 asdict(self.settings),

@@ -47,7 +47,7 @@ def regions_of(model: ImageReportModel, image: npt.NDArray, channels: Sequence[i
             )
         index = selected(tiles.selection, tiles.parts.vectors.shape[1])
         real = tiles.selection.chosen.gather(1, index)
-        found = boxes_of(tiles, model.configuration.patch_size)
+        found = boxes_of(tiles, model.tile_size)
         wholes.append(tiles.parts.whole)
         vectors.append(tiles.parts.vectors[real])
         boxes.append(np.take_along_axis(found, index.cpu().numpy()[..., None, None], axis=1)[real.cpu().numpy()])

@@ -24,7 +24,7 @@ def explain_report(model: ImageReportModel, case: RawCase, report: str, notes: l
         case: preprocessed.
         report: of the case; what does not fit the context is left out.
         notes: of the report, for the page.
-        folder: where to, it exists.
+        folder: where to; made if it is not there.
 
     Raises:
         InputError: as `regions_of` and `ImageReportModel.texts`.
@@ -34,6 +34,7 @@ def explain_report(model: ImageReportModel, case: RawCase, report: str, notes: l
     kept, spans = encoder.spans(report)
     words = words_of(kept, spans)
     regions = regions_of(model, case.image)
+    folder.mkdir(parents=True, exist_ok=True)
     each = attended(texts, regions)[: len(spans)]
     sentences, of_word = of_sentences(each, words), of_words(each, words)
     grid = _grid(model, case)
@@ -50,7 +51,7 @@ def explain_modalities(model: ImageReportModel, case: RawCase, folder: Path) -> 
     Args:
         model: of stage two, against modalities.
         case: preprocessed; a modality that it lacks is left out.
-        folder: where to, it exists.
+        folder: where to; made if it is not there.
 
     Raises:
         InputError: as `regions_of`.
@@ -58,6 +59,7 @@ def explain_modalities(model: ImageReportModel, case: RawCase, folder: Path) -> 
     channels, names = len(case.image), model.target.channels
     there = [channel for channel in range(channels) if np.ptp(case.image[channel]) > 0]
     found = {channel: regions_of(model, case.image, [channel] * channels) for channel in there}
+    folder.mkdir(parents=True, exist_ok=True)
     views: list[View] = []
     overlays: list[tuple[str, np.ndarray]] = []
     for channel, regions in found.items():
@@ -103,15 +105,20 @@ def outlines_of(
     """Number of a region → where it is in a slice of the image; those with most attention, by number.
 
     Args:
-        back: from the preprocessed image to the image.
+        back: from the preprocessed image to the image; 0 outside of it.
         attention: of each region.
         boxes: of each region.
         shape: of the preprocessed image.
         number: of the slice.
     """
+    # Where each voxel of the slice lies in the preprocessed image, whose first voxel has number 1.
+    places = [back(place)[number] for place in np.indices(shape, np.float32) + 1]
     found: dict[int, np.ndarray] = {}
-    for region in tqdm(np.argsort(-attention).tolist(), "Regions of the slice"):
-        mask = back(painted(np.ones(1), boxes[[region]], shape))[number] > 0.5
+    for region in np.argsort(-attention).tolist():
+        sides = zip(places, boxes[region], strict=True)
+        mask = np.all(
+            [(place > 0) & (place > low + 0.5) & (place <= high + 0.5) for place, (low, high) in sides], axis=0
+        )
         if mask.any():
             found[region] = mask
         if len(found) == len(COLOURS):

@@ -1,6 +1,7 @@
 """Texts as rows of token numbers, cut at a sentence where they are too long."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 import torch
@@ -23,11 +24,9 @@ def fitting_text(text: str, context: int, encode: Encode) -> str:
     if len(encode(text)) <= context:
         return text
     sentences = [sentence for sentence in SENTENCE_END.split(text) if sentence.strip()]
-    for count in range(len(sentences) - 1, 1, -1):
-        kept = " ".join(sentences[:count])
-        if len(encode(kept)) <= context:
-            return kept
-    return sentences[0]
+    # More sentences never have fewer tokens.
+    fits = bisect_right(range(1, len(sentences)), context, key=lambda count: len(encode(" ".join(sentences[:count]))))
+    return " ".join(sentences[: max(fits, 1)])
 
 
 def pad(rows: Sequence[Sequence[int]], context: int, padding: int) -> tuple[Tensor, Tensor]:

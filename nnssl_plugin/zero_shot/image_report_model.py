@@ -22,13 +22,14 @@ from nnssl_plugin.objectives.region_contrast import RegionContrast, noise_for
 from nnssl_plugin.objectives.region_interaction import Parts
 from nnssl_plugin.objectives.region_selection import Selection
 from nnssl_plugin.objectives.report_contrast import ReportContrast
+from nnssl_plugin.pretraining.active_objectives import active_objectives, needs_of
+from nnssl_plugin.pretraining.step_budget import step_budget
 from nnssl_plugin.settings.settings import settings_from_plans
 
 OBJECTIVES: dict[str, type[ReportContrast] | type[RegionContrast]] = {
     "region_contrast": RegionContrast,
     "report_contrast": ReportContrast,
 }
-TILES_AT_ONCE = 32
 
 
 @dataclass
@@ -43,11 +44,12 @@ class Tiles:
 
 @dataclass
 class ImageReportModel:
-    """Network and heads, in evaluation mode on one device."""
+    """Network and heads, in evaluation mode on one device. `tile_size`: of the patches that it was trained on."""
 
     network: torch.nn.Module
     heads: ReportContrast | RegionContrast
     target: TargetNetwork
+    tile_size: tuple[int, ...]
     device: torch.device
 
     @property
@@ -65,11 +67,11 @@ class ImageReportModel:
             image: of the case.
             channels: for each input channel the one that is shown in it; by default itself.
         """
-        size = self.configuration.patch_size
+        size = self.tile_size
         starts, shown = tile_starts(image, size), image if channels is None else image[list(channels)]
-        masks = read_tiles(_foreground(image)[None].astype(np.float32), starts, size, TILES_AT_ONCE)
+        masks = read_tiles(_foreground(image)[None].astype(np.float32), starts, size)
         generator, first = torch.Generator(self.device).manual_seed(0), 0
-        for images, mask in zip(read_tiles(shown, starts, size, TILES_AT_ONCE), masks, strict=True):
+        for images, mask in zip(read_tiles(shown, starts, size), masks, strict=True):
             features = Features(encoder_features(self.network, images.to(self.device)))
             stage = features.encoder[self.heads.settings.stage]
             selection = None
@@ -129,7 +131,8 @@ def load_image_report_model(file: Path, target: TargetNetwork, device: torch.dev
     own = {key.removeprefix(f"{name}."): value for key, value in heads.items() if key.startswith(f"{name}.")}
     network = target.fresh_network()
     features = tuple(network.encoder.output_channels)  # type: ignore[union-attr, arg-type]
-    settings = getattr(settings_from_plans(target.plans).pretraining.objectives, name)
+    pretraining = settings_from_plans(target.plans).pretraining
+    settings = getattr(pretraining.objectives, name)
     if isinstance(settings, RegionContrast.Settings):
         # Its heads are in the checkpoint.
         settings = replace(settings, stage_one=None)
@@ -142,7 +145,10 @@ def load_image_report_model(file: Path, target: TargetNetwork, device: torch.dev
         raise InputError(
             f"{file} does not fit {target.plans['plans_name']}, {target.configuration}: name the plans it was trained under. {error}"
         ) from None
-    return ImageReportModel(network.to(device).eval(), module.to(device).eval(), target, device)
+    planned = PlansManager(target.plans).get_configuration(target.configuration)
+    budget = step_budget(pretraining, needs_of(active_objectives(pretraining)), planned, len(target.channels))
+    tile_size = budget.kinds["patients"].patch_size
+    return ImageReportModel(network.to(device).eval(), module.to(device).eval(), target, tile_size, device)
 
 
 def _foreground(image: npt.NDArray) -> npt.NDArray[np.bool_]:
