@@ -1,4 +1,4 @@
-"""Self-training after the runs of a finished study: python self_training.py STUDY STEPS FIRST_ID RECIPE [RECIPE …].
+"""Self-training after the finished runs of a study: python self_training.py STUDY STEPS FIRST_ID RECIPE [RECIPE …].
 
 STUDY: folder of a study of segmentation with fold 0. Each of its runs of STEPS steps, of these recipes or controls, labels the patients that it was
 neither trained nor scored on (data sets FIRST_ID and following), and a run with the same start weights, settings and steps is trained on labelled and
@@ -21,8 +21,8 @@ from nnssl_plugin.study.statistics import Pair, difference_of
 
 
 def self_trained(study: dict[str, Any], run: dict[str, Any], number: int, scores: Path) -> None:
-    """Label, train and score one run, unless it is scored."""
-    if scores.is_file():
+    """Label, train and score one run, unless it is scored, or the run before it is not."""
+    if scores.is_file() or not (scores.parents[1] / "evaluation" / scores.name).is_file():
         return
     results = folder_of("nnUNet_results") / study["dataset"]
     data = [study["dataset"][7:10], "-p", run["plans"]]
