@@ -22,7 +22,6 @@ from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.run.run_training import get_trainer_from_args
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -45,6 +44,8 @@ FINDINGS = [
     Finding("ground_glass", ("ground-glass opacities",), ("clear lungs", "no ground-glass opacities")),
     Finding("line_or_tube", ("endotracheal tube and central line in place",), ("no lines or tubes",)),
 ]
+COVID = "COVID-19"
+SAMPLES = 2000
 STAGE_TWO = ("learned", "random")
 CLASSIFIERS = ("classified", "classified from stage one")
 RATE_OF_STAGE_ONE = 0.001
@@ -99,7 +100,7 @@ def trained(
 
 
 def classified(dataset: str, source: str, fold: int, seed: int, name: str, first: Path | None) -> dict[str, Any]:
-    """AUC of the findings of a classifier of the same encoder, trained on the fold's labels."""
+    """The findings by a classifier of the same encoder, trained on the fold's labels."""
     plans = plans_of(dataset, source, name, seed, [])
     trainer: Any = get_trainer_from_args(dataset, "2d", fold, "SSLClassifyTrainer", plans, device=CPU)
     summary = Path(trainer.output_folder) / "validation" / "summary.json"
@@ -109,8 +110,13 @@ def classified(dataset: str, source: str, fold: int, seed: int, name: str, first
             load_pretrained_weights(trainer.network, str(first))
         trainer.run_training()
         trainer.perform_actual_validation()
-    mean = json.loads(summary.read_text())["mean"]
-    return {"AUC": {one.name: mean[f"text_{one.name}"]["AUC"] for one in FINDINGS}}
+    read = json.loads(summary.read_text())
+    found = {}
+    for one in FINDINGS:
+        column = f"text_{one.name}"
+        index = read["classes"][column].index("1")
+        found[one.name] = {case: said[column]["probabilities"][index] for case, said in read["cases"].items()}
+    return {"by case": found}
 
 
 def of_others(cohort: list[Any], seed: int) -> list[Any]:
@@ -132,7 +138,7 @@ def of_others(cohort: list[Any], seed: int) -> list[Any]:
 def judged(
     file: Path, plans: str, dataset: str, cases: list[Any], rows: list[dict[str, str]], texts: list[str]
 ) -> dict:
-    """Retrieval of the reports of images, and AUC of the findings."""
+    """Retrieval of the reports of images, and the probabilities of the findings; by case what an interval is for."""
     model = load_image_report_model(file, find_target_network(dataset, plans, "2d"), CPU)
     images = [model.image(case.image) for case in cases]
     reports = model.texts(texts)
@@ -140,16 +146,20 @@ def judged(
     same = shared(rows, texts)
     zero_shot = ZeroShot(model, FINDINGS)
     scores = [zero_shot.probabilities(image) for image in images]
-    own = [(row[i] > row[~same[i]]).mean() for i, row in enumerate(similarity)]
+    own = [float((row[i] > row[~same[i]]).mean()) for i, row in enumerate(similarity)]
     return {
         "top 1": float(same[np.arange(len(same)), similarity.argmax(axis=1)].mean()),
         "top 1, chance": float(same.mean()),
-        "own before others": float(np.mean(own)),
-        "AUC": {
-            finding.name: auc([one[finding.name][1] for one in scores], labels(rows, finding.name))
-            for finding in FINDINGS
+        "by case": {
+            "own before others": by_case(rows, own),
+            **{one.name: by_case(rows, [case[one.name][1] for case in scores]) for one in FINDINGS},
         },
     }
+
+
+def by_case(rows: list[dict[str, str]], values: Any) -> dict[str, float]:
+    """Case → value."""
+    return {row["case"]: float(value) for row, value in zip(rows, values, strict=True)}
 
 
 def shared(rows: list[dict[str, str]], texts: list[str]) -> np.ndarray:
@@ -164,29 +174,22 @@ def labels(rows: list[dict[str, str]], finding: str) -> np.ndarray:
     return np.array([row[f"text_{finding}"] == "1" for row in rows])
 
 
-def auc(scores: Any, truth: np.ndarray) -> float | None:
-    """Of a fold; none where all cases are alike."""
-    return float(roc_auc_score(truth, scores)) if 0 < truth.sum() < len(truth) else None
-
-
 def text_only(train: tuple[list, list], test: tuple[list, list]) -> dict[str, Any]:
     """What the words alone tell: findings by the prompts' words, and the published diagnosis by regression on all words."""
     (train_rows, train_texts), (rows, texts) = train, test
     words = TfidfVectorizer(sublinear_tf=True).fit(train_texts)
     notes = words.transform(texts)
-    found = {
-        one.name: auc((notes @ words.transform(one.positive).T).mean(axis=1).A1, labels(rows, one.name))
-        for one in FINDINGS
-    }
-    covid = [np.array([row["finding"] == "COVID-19" for row in part]) for part in (train_rows, rows)]
-    regression = LogisticRegression(C=10, max_iter=1000).fit(words.transform(train_texts), covid[0])
-    return {"AUC": found, "COVID-19": auc(regression.decision_function(notes), covid[1])}
+    covid = np.array([row["finding"] == "COVID-19" for row in train_rows])
+    regression = LogisticRegression(C=10, max_iter=1000).fit(words.transform(train_texts), covid)
+    prompts = {one.name: (notes @ words.transform(one.positive).T).mean(axis=1).A1 for one in FINDINGS}
+    scores = {**prompts, COVID: regression.decision_function(notes)}
+    return {"by case": {name: by_case(rows, values) for name, values in scores.items()}}
 
 
 def probed(
     file: Path | None, seed: int, plans: str, dataset: str, train: tuple[list, list], test: tuple[list, list]
 ) -> dict:
-    """AUC of logistic regressions on frozen features, mean and deviation of the two deepest stages, trained on labels."""
+    """Logistic regressions on frozen features, mean and deviation of the two deepest stages, trained on labels."""
     network: Any = find_target_network(dataset, plans, "2d").fresh_network(seed)
     if file is not None:
         network.load_state_dict(torch.load(file, weights_only=True)["network_weights"])
@@ -194,11 +197,10 @@ def probed(
     features = [np.stack([pooled(network, case.image) for case in cases]) for cases in (train[0], test[0])]
     found = {}
     for one in FINDINGS:
-        truth = [labels(part, one.name) for part in (train[1], test[1])]
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
-        model.fit(features[0], truth[0])
-        found[one.name] = auc(model.decision_function(features[1]), truth[1])
-    return {"AUC": found}
+        model.fit(features[0], labels(train[1], one.name))
+        found[one.name] = by_case(test[1], model.decision_function(features[1]))
+    return {"by case": found}
 
 
 @torch.no_grad()
@@ -220,10 +222,10 @@ def use_folds_of_classification(dataset: str, source: str) -> int:
     return len(folds)
 
 
-def results_of(dataset: str, source: str, table: Path, out: Path, fold: int, seed: int) -> None:
+def results_of(
+    dataset: str, source: str, described: dict[str, dict[str, str]], out: Path, fold: int, seed: int
+) -> None:
     """Train and judge what is not there."""
-    with table.open(newline="", encoding="utf-8") as stream:
-        described = {row["case"]: row for row in csv.DictReader(stream)}
     raw = folder_of("nnUNet_raw") / dataset
     target = find_target_network(dataset, source, "2d")
     cases = {
@@ -251,44 +253,80 @@ def results_of(dataset: str, source: str, table: Path, out: Path, fold: int, see
         write_json(classified(dataset, source, fold, seed, name, weights), out / f"{name}_{fold}_{seed}.json")
 
 
-def table_of(out: Path) -> str:
-    """The results as Markdown: means over folds, and of these the mean and standard deviation over seeds."""
-    keys = [
-        "training loss",
-        "training retrieval",
-        "top 1",
-        "top 1, chance",
-        "own before others",
-        *(f.name for f in FINDINGS),
-    ]
-    lines = ["| run | runs | " + " | ".join(keys) + " |", "|---" * (len(keys) + 2) + "|"]
-    for name in ("one", *STAGE_TWO, "shuffled", "probe", "untrained", *CLASSIFIERS, "text"):
-        by_seed: dict[str, list[dict[str, Any]]] = {}
-        for file in sorted(out.glob(f"{name}_*.json")):
-            by_seed.setdefault(file.stem.split("_")[-1], []).append(json.loads(file.read_text()))
-        if by_seed:
-            cells = [_cell([_mean([_value(one, key) for one in seed]) for seed in by_seed.values()]) for key in keys]
-            lines.append(f"| {name} | {sum(map(len, by_seed.values()))} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+RUNS = ("one", *STAGE_TWO, "shuffled", "probe", "untrained", *CLASSIFIERS, "text")
+NUMBERS = ("training loss", "training retrieval", "top 1", "top 1, chance")
+BY_CASE = ("own before others", *(one.name for one in FINDINGS), COVID)
 
 
-def _value(result: dict[str, Any], key: str) -> float | None:
+def tables_of(out: Path, described: dict[str, dict[str, str]]) -> str:
+    """The results as Markdown.
+
+    Numbers are means over folds, and of these the mean and standard deviation over seeds; what is known by case is the mean
+    over folds and seeds, with a 95 % interval by a bootstrap over the groups of each fold.
+    """
+    numbers = ["| run | runs | " + " | ".join(NUMBERS) + " |", "|---" * (len(NUMBERS) + 2) + "|"]
+    cases = ["| run | " + " | ".join(BY_CASE) + " |", "|---" * (len(BY_CASE) + 1) + "|"]
+    for name in RUNS:
+        results = {
+            tuple(map(int, file.stem.split("_")[-2:])): json.loads(file.read_text())
+            for file in sorted(out.glob(f"{name}_*.json"))
+        }
+        if not results:
+            continue
+        cells = [_over_seeds({key: _number(one, number) for key, one in results.items()}) for number in NUMBERS]
+        numbers.append(f"| {name} | {len(results)} | " + " | ".join(cells) + " |")
+        cells = [
+            _with_interval({key: one["by case"].get(what) for key, one in results.items()}, what, described)
+            for what in BY_CASE
+        ]
+        cases.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join([*numbers, "", *cases])
+
+
+def _number(result: dict[str, Any], name: str) -> float | None:
     curves = result.get("training", {})
-    if key == "training loss":
+    if name == "training loss":
         return curves.get("train_losses")
-    if key == "training retrieval":
-        return next((value for name, value in curves.items() if name.endswith("_contrast/retrieval")), None)
-    return result.get("AUC", {}).get(key, result.get(key))
+    if name == "training retrieval":
+        return next((value for key, value in curves.items() if key.endswith("_contrast/retrieval")), None)
+    return result.get(name)
 
 
-def _mean(values: list[float | None]) -> float | None:
-    there = [value for value in values if value is not None]
-    return float(np.mean(there)) if there else None
+def _over_seeds(values: dict[Any, float | None]) -> str:
+    if None in values.values():
+        return ""
+    seeds = sorted({seed for _, seed in values})
+    means = [np.mean([value for (_, own), value in values.items() if own == seed]) for seed in seeds]
+    return f"{np.mean(means):.3f} ± {np.std(means, ddof=1) if len(means) > 1 else 0:.3f}"
 
 
-def _cell(values: list[float | None]) -> str:
-    there = [value for value in values if value is not None]
-    return f"{np.mean(there):.3f} ± {np.std(there, ddof=1) if len(there) > 1 else 0:.3f}" if there else ""
+def _with_interval(values: dict[Any, Any], what: str, described: dict[str, dict[str, str]]) -> str:
+    if None in values.values():
+        return ""
+    sampled = []
+    for (fold, _), one in values.items():
+        names = sorted(one)
+        groups = sorted({described[case]["group"] for case in names})
+        # The same sample of a fold's groups for all runs; the first is the fold itself.
+        drawn = np.random.default_rng(fold).multinomial(len(groups), np.full(len(groups), 1 / len(groups)), SAMPLES)
+        weights = np.vstack([np.ones(len(groups)), drawn])[
+            :, [groups.index(described[case]["group"]) for case in names]
+        ]
+        sampled.append(_measure(np.array([one[case] for case in names]), weights, what, [described[c] for c in names]))
+    mean = np.mean(sampled, axis=0)
+    low, high = np.nanpercentile(mean[1:], [2.5, 97.5])
+    return f"{mean[0]:.3f} ({low:.2f} to {high:.2f})"
+
+
+def _measure(values: np.ndarray, weights: np.ndarray, what: str, rows: list[dict[str, str]]) -> np.ndarray:
+    """Mean, or AUC, of each sample of the cases; `weights` `[samples, cases]`."""
+    if what == "own before others":
+        return np.asarray(weights @ values / weights.sum(axis=1))
+    truth = np.array([row["finding"] == COVID for row in rows]) if what == COVID else labels(rows, what)
+    yes, no = values[truth][:, None], values[~truth][None]
+    before = (yes > no) + 0.5 * (yes == no)
+    own, others = weights[:, truth], weights[:, ~truth]
+    return np.asarray(((own @ before) * others).sum(axis=1) / (own.sum(axis=1) * others.sum(axis=1)))
 
 
 if __name__ == "__main__":
@@ -299,7 +337,9 @@ if __name__ == "__main__":
     folder = Path(sys.argv[4])
     folder.mkdir(parents=True, exist_ok=True)
     folds = use_folds_of_classification(name, plans)
+    with Path(sys.argv[3]).open(newline="", encoding="utf-8") as stream:
+        table = {row["case"]: row for row in csv.DictReader(stream)}
     for number in sys.argv[5:]:
         for fold in range(folds):
-            results_of(name, plans, Path(sys.argv[3]), folder, fold, int(number))
-            print(table_of(folder), flush=True)
+            results_of(name, plans, table, folder, fold, int(number))
+        print(tables_of(folder, table), flush=True)
