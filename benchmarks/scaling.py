@@ -31,7 +31,7 @@ def measure_scaling(problem: Problem) -> list[Row]:
         for count in tqdm(counts, f"processes, {recipe}"):
             torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
             command = [*torchrun, "-m", "benchmarks.scaling", shared.to_json(), recipe]
-            printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             found = json.loads(next(line for line in printed.splitlines() if line.startswith("{")))
             alone = found["wall"] if count == 1 else alone
             value = f"{found['wall']:.2f} s on the clock, {found['cpu']:.2f} s of CPU time in all"

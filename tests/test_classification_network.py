@@ -96,6 +96,17 @@ def test_tiles_cover_the_foreground(patch: tuple[int, ...], shape: tuple[int, ..
     assert tiles.shape == (len(starts), 2, *patch)
 
 
+@pytest.mark.parametrize(("voxels", "sizes"), [(10**9, [32, 8]), (3 * 16 * 16, [3] * 13 + [1]), (1, [1] * 40)])
+def test_a_batch_has_as_many_tiles_as_there_is_memory_for(
+    voxels: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nnssl_plugin.classification.tiles.VOXELS_AT_ONCE", voxels)
+    image = np.random.default_rng(0).normal(size=(1, 40, 16, 16)).astype(np.float32)
+    batches = list(read_tiles(image, tile_starts(image, (16, 16)), (16, 16)))
+    assert [len(batch) for batch in batches] == sizes
+    assert torch.equal(torch.cat(batches)[:, 0], torch.from_numpy(image[0]))
+
+
 def test_tiles_without_the_patient_are_left_out() -> None:
     image = np.full((1, 6, 32, 32), -1.0, np.float32)
     image[0, 2, 4:28, 4:28] = np.random.default_rng(0).normal(size=(24, 24))

@@ -12,6 +12,7 @@ from PIL import Image
 
 from nnssl_plugin.cli import main
 from nnssl_plugin.errors import InputError
+from nnssl_plugin.export.target_network import find_target_network
 from nnssl_plugin.nnunet.trainers_folder import trainers_folder
 from nnssl_plugin.objectives.region_interaction import Parts
 from nnssl_plugin.objectives.registry import OBJECTIVES
@@ -22,7 +23,7 @@ from nnssl_plugin.regions.readings import of_sentences, of_words
 from nnssl_plugin.text.embedded_encoder import EmbeddedTextEncoder
 from nnssl_plugin.text.pretrained_encoder import PretrainedTextEncoder
 from nnssl_plugin.text.words import words_of
-from nnssl_plugin.zero_shot.image_report_model import Tiles
+from nnssl_plugin.zero_shot.image_report_model import Tiles, load_image_report_model
 from tests.reports import described, text, tiny_bert
 from tests.synthetic import BACKGROUND, NAME, brain, make_plans, write_dataset
 
@@ -137,6 +138,10 @@ def test_both_stages_and_the_regions_of_a_case_through_the_commands(
     second = pretrain(folders, "Two", "region_contrast", first, stage_one=str(first), regions=2)
     log = next(second.parent.glob("training_log*.txt")).read_text(encoding="utf-8")
     assert "region_contrast goes on with text encoder, projections and temperature" in log
+    # An image is read by patches as large as those trained on, not by the plans'.
+    size = load_image_report_model(second, find_target_network(NAME, "Two", "2d"), torch.device("cpu")).tile_size
+    assert f"patches of {size[0]} x {size[1]} voxels of different patients" in log
+    assert size != (32, 32)
     saved = [torch.load(file, weights_only=True) for file in (first, second)]
     assert (
         saved[1]["nnssl_plugin"]["provenance"]["initial_weights"]

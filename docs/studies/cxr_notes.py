@@ -236,7 +236,8 @@ def results_of(
     plain: Any = get_trainer_from_args(dataset, "2d", fold, "SSLPretrainTrainer", source, device=CPU)
     # Cases of patients that are judged are not trained on, by anything.
     split = [sorted(record.case for record in plain.cohort), sorted(plain.do_split()[1])]
-    images, rows, notes = ([[what[case] for case in part] for part in split] for what in (cases, described, texts))
+    told: list[dict[str, Any]] = [cases, described, texts]
+    images, rows, notes = ([[what[case] for case in part] for part in split] for what in told)
     first: Path | None = None
     for recipe in ("one", *STAGE_TWO, "shuffled"):
         file, logging, plans = trained(dataset, source, fold, seed, recipe, first if recipe in STAGE_TWO else None)

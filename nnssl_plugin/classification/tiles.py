@@ -52,14 +52,9 @@ def tile_starts(image: npt.NDArray, patch_size: Sequence[int]) -> npt.NDArray[np
     return starts[kept] if kept.any() else starts[[inside.argmax()]]
 
 
-def tiles_at_once(patch_size: Sequence[int]) -> int:
-    """How many tiles the network sees together."""
-    return max(1, min(MOST_AT_ONCE, VOXELS_AT_ONCE // prod(patch_size)))
-
-
 def read_tiles(image: npt.NDArray, starts: npt.NDArray[np.int64], patch_size: Sequence[int]) -> Iterator[Tensor]:
-    """Tiles in batches `[N, C, *P]`, of `tiles_at_once`; what is outside the image is 0, as in training."""
-    number = tiles_at_once(patch_size)
+    """Tiles in batches `[N, C, *P]`, few of them where they are large; what is outside the image is 0, as in training."""
+    number = max(1, min(MOST_AT_ONCE, VOXELS_AT_ONCE // prod(patch_size)))
     flat = len(patch_size) == 2
     size = [1, *patch_size] if flat else [*patch_size]
     for first in range(0, len(starts), number):
