@@ -10,6 +10,9 @@ import pytest
 from nnssl_plugin.commands import study as study_command
 from nnssl_plugin.errors import InputError
 from nnssl_plugin.settings.settings import known_settings
+from nnssl_plugin.study.curves import study_curves
+from nnssl_plugin.study.results import summarise
+from nnssl_plugin.study.scores import read_results
 from nnssl_plugin.study.study_folder import read_study
 from tests.study_commands import Commands, run, splits
 from tests.synthetic import NAME
@@ -136,6 +139,15 @@ def test_weights_are_kept_on_the_way_and_each_is_fine_tuned_from(commands: Comma
     assert weights["tiny_restoration_warmup_1patients_draw1_seed7_after1000"] == "checkpoint_final.pth"
     page = (commands.root / "tiny" / "report.html").read_text()
     assert "Gain in Dice over pre-training steps" in page
+    study = read_study(commands.root / "tiny")
+    cells = summarise(study, read_results(commands.root / "tiny", study["runs"]))
+    panel = dict(study_curves(cells))["Dice over pre-training steps"].axes[0]
+    assert panel.get_title() == f"{cells[0].region}, 1 labelled patients"
+    assert {line.get_label(): line.get_linestyle() for line in panel.get_lines()} == {
+        "restoration, warmup": "-",
+        "restoration, steep": "-",
+        "scratch": "--",
+    }
 
 
 def test_what_differs_beside_the_weights_is_said(commands: Commands, capsys) -> None:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from nnssl_plugin.report.figures import plain
-from nnssl_plugin.study.results import MAIN_METRICS, Cell
+from nnssl_plugin.study.results import MAIN_METRICS, Cell, labels_title
 
 COLOURS = ("#8a949e", "#0b63a5", "#d1600a", "#2a8c4a", "#9b3fa5", "#c0392b", "#1f9eaf", "#7f6a00", "#4a4fbf", "#e377c2")
 Number = Callable[[Cell], float]
@@ -34,8 +34,11 @@ def study_curves(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
         rows = [""] if what == "labelled patients" else list(dict.fromkeys(cell.labels for cell in varied))
         if what == "pre-training steps":
             varied = [cell for cell in varied if cell.steps == most[cell.method]]
+        # A control has no pre-training, so over its steps it is a line across.
+        controls = {cell.difference.control for cell in varied if cell.difference and what == "pre-training steps"}
+        across = [cell for cell in at_the_end if cell.method in controls]
         if varied:
-            yield f"{varied[0].metric} over {what}", _figure(varied, rows, number, what, gain=False)
+            yield f"{varied[0].metric} over {what}", _figure(varied, rows, number, what, across)
         if any(cell.difference for cell in varied):
             gains = [cell for cell in varied if cell.difference]
             yield f"Gain in {gains[0].metric} over {what}", _figure(gains, rows, number, what, gain=True)
@@ -45,7 +48,14 @@ def _is_varied(cell: Cell, cells: Sequence[Cell], number: Number) -> bool:
     return len({number(one) for one in cells if one.method == cell.method}) > 1
 
 
-def _figure(cells: Sequence[Cell], rows: Sequence[str], number: Number, what: str, gain: bool) -> Figure:
+def _figure(
+    cells: Sequence[Cell],
+    rows: Sequence[str],
+    number: Number,
+    what: str,
+    across: Sequence[Cell] = (),
+    gain: bool = False,
+) -> Figure:
     regions = list(dict.fromkeys(cell.region for cell in cells))
     figure = Figure(figsize=(4.2 * len(regions), 3.4 * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), len(regions), squeeze=False)
@@ -53,14 +63,17 @@ def _figure(cells: Sequence[Cell], rows: Sequence[str], number: Number, what: st
     for labels, line in zip(rows, panels, strict=True):
         for region, axis in zip(regions, line, strict=True):
             shown = [cell for cell in cells if cell.region == region and labels in ("", cell.labels)]
-            for method, colour in zip(methods, _colours(methods, gain), strict=False):
+            for method, colour in zip(methods, _colours(methods, gain or bool(across)), strict=False):
                 curve = sorted((cell for cell in shown if cell.method == method), key=number)
                 _line(axis, curve, number, colour, gain)
+            for cell in across:
+                if (cell.region, cell.labels) == (region, labels):
+                    axis.axhline(cell.mean, color=COLOURS[0], linestyle="--", linewidth=1.2, label=cell.method)
             axis.set_xscale("log")
             ticks = sorted({number(cell) for cell in shown})
             axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             axis.xaxis.set_minor_locator(NullLocator())
-            axis.set_title(f"{region}, {labels}" if labels else region)
+            axis.set_title(f"{region}, {labels_title(labels)}" if labels else region)
             axis.set_xlabel(what)
             metric = cells[0].metric
             axis.set_ylabel(f"gain in {metric}" if gain else metric)
@@ -69,9 +82,9 @@ def _figure(cells: Sequence[Cell], rows: Sequence[str], number: Number, what: st
     return figure
 
 
-def _colours(methods: Sequence[str], gain: bool) -> list[str]:
+def _colours(methods: Sequence[str], without_control: bool) -> list[str]:
     """The first is for what others are compared with."""
-    colours = COLOURS[1:] if gain else COLOURS
+    colours = COLOURS[1:] if without_control else COLOURS
     return [colours[i % len(colours)] for i in range(len(methods))]
 
 

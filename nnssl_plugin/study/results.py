@@ -91,6 +91,11 @@ def method_title(run: Mapping[str, Any]) -> str:
     return f"{run['recipe']}, {run['schedule']}" if run["schedule"] else str(run["recipe"])
 
 
+def labels_title(labels: str) -> str:
+    """An amount of labels as people read it: 3 labelled patients, 50 percent labelled."""
+    return labels.replace("patients", " labelled patients").replace("percent", " percent labelled")
+
+
 def summarise(study: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> list[Cell]:
     """Every cell, in the order of the study.
 

@@ -15,7 +15,7 @@ from nnssl_plugin.runs.output import clock
 from nnssl_plugin.study.choice import choice_table
 from nnssl_plugin.study.curves import study_curves
 from nnssl_plugin.study.result_tables import short_table
-from nnssl_plugin.study.results import Cell, method_title
+from nnssl_plugin.study.results import Cell, labels_title, method_title
 from nnssl_plugin.study.statistics import FEWEST_DRAWS
 
 SCORED = {
@@ -126,8 +126,9 @@ def _cases(study: dict[str, Any], results: Mapping[str, Any]) -> Markup:
         for region in regions:
             dice = [case[region]["Dice"] for case in results[run["name"]]["cases"].values()]
             known = [value for value in dice if value is not None]
-            panel = panels.setdefault(f"{region}, {run['labels']}, {run['steps']} steps", {})
-            panel.setdefault(method_title(run), []).extend(known)
+            panel = panels.setdefault(f"{region}, {labels_title(run['labels'])}, {run['steps']} steps", {})
+            after = "".join(f", after {steps}" for steps in run["pretraining_steps"])
+            panel.setdefault(method_title(run) + after, []).extend(known)
     caption = "One dot per case and run; boxes from quartile to quartile, whiskers to 1.5 times their height."
     parts = [section("Dice of every case", picture(strips(panels), caption))]
     same = ("labels", "budget", "draw", "seed", "base_fold")
