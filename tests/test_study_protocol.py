@@ -117,6 +117,18 @@ def test_budgets_are_schedules_of_their_own(commands: Commands, capsys) -> None:
     assert "Dice over labelled patients" in page
 
 
+def test_more_labels_with_longer_schedules_are_a_curve_over_labels_alone(commands: Commands) -> None:
+    text = STUDY.replace("set: [finetuning.epochs=2]", "budgets: [500]").replace(
+        "seeds: [1], recipes", "seeds: [1], budgets: [1000], recipes"
+    )
+    assert run(commands, text) == 0
+    folder = commands.root / "tiny"
+    figures = dict(study_curves(summarise(read_study(folder), read_results(folder, read_study(folder)["runs"]))))
+    assert set(figures) == {"Dice over labelled patients", "Gain in Dice over labelled patients"}
+    ticks = [tick.get_text() for tick in figures["Dice over labelled patients"].axes[0].get_xticklabels()]
+    assert ticks == ["1", "4"]
+
+
 @pytest.mark.skipif("pretraining.keep" not in known_settings(), reason="pre-training keeps no weights on the way")
 def test_weights_are_kept_on_the_way_and_each_is_fine_tuned_from(commands: Commands) -> None:
     text = STUDY.replace("set: [finetuning.epochs=2]", "set: [finetuning.epochs=2, pretraining.epochs=4]").replace(

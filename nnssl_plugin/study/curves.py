@@ -23,17 +23,17 @@ def study_curves(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
     # Several pre-training lengths would be several lines of one recipe: there the longest is shown.
     longest = {cell.method: max(one.pretraining_steps for one in cells if one.method == cell.method) for cell in cells}
     full = [cell for cell in cells if cell.pretraining_steps == longest[cell.method]]
-    most = {cell.method: max(one.steps for one in cells if one.method == cell.method) for cell in cells}
-    at_the_end = [cell for cell in full if cell.steps == most[cell.method]]
+    at_the_end = [cell for cell in full if cell.steps == _most_steps(cell, cells)]
     for what, shown, number in (
         ("labelled patients", at_the_end, lambda cell: cell.patients),
         ("fine-tuning steps", full, lambda cell: cell.steps),
         ("pre-training steps", [cell for cell in cells if cell.difference], lambda cell: cell.pretraining_steps),
     ):
-        varied = [cell for cell in shown if _is_varied(cell, shown, number)]
-        rows = [""] if what == "labelled patients" else list(dict.fromkeys(cell.labels for cell in varied))
+        over_labels = what == "labelled patients"
+        varied = [cell for cell in shown if _is_varied(cell, shown, number, over_labels)]
+        rows = [""] if over_labels else list(dict.fromkeys(cell.labels for cell in varied))
         if what == "pre-training steps":
-            varied = [cell for cell in varied if cell.steps == most[cell.method]]
+            varied = [cell for cell in varied if cell.steps == _most_steps(cell, cells)]
         # A control has no pre-training, so over its steps it is a line across.
         controls = {cell.difference.control for cell in varied if cell.difference and what == "pre-training steps"}
         across = [cell for cell in at_the_end if cell.method in controls]
@@ -44,8 +44,14 @@ def study_curves(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
             yield f"Gain in {gains[0].metric} over {what}", _figure(gains, rows, number, what, gain=True)
 
 
-def _is_varied(cell: Cell, cells: Sequence[Cell], number: Number) -> bool:
-    return len({number(one) for one in cells if one.method == cell.method}) > 1
+def _most_steps(cell: Cell, cells: Sequence[Cell]) -> int:
+    """Of its method with its labels: more labels may have a longer schedule."""
+    return max(one.steps for one in cells if (one.method, one.labels) == (cell.method, cell.labels))
+
+
+def _is_varied(cell: Cell, cells: Sequence[Cell], number: Number, over_labels: bool) -> bool:
+    like = [one for one in cells if one.method == cell.method and (over_labels or one.labels == cell.labels)]
+    return len({number(one) for one in like}) > 1
 
 
 def _figure(
